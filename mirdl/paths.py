@@ -1,0 +1,76 @@
+"""Where things live: the embedded data, the results, the caches."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import platformdirs
+
+from mirdl.errors import DataError
+
+_CHECKOUT = Path(__file__).resolve().parents[1]
+#: The checkout that this package runs from; None where only the wheel is installed.
+ROOT = _CHECKOUT if (_CHECKOUT / "pyproject.toml").is_file() else None
+
+
+def _folder(variable, name):
+    if os.environ.get(variable):
+        return Path(os.environ[variable]).expanduser()
+    if ROOT is None:
+        raise DataError(
+            name,
+            f"not part of an installed wheel; clone the repository or set ${variable}",
+        )
+    return ROOT / name
+
+
+def data_folder():
+    """Return the folder of embedded data sets: ``$MIRDL_DATA``, else ``data/`` of the checkout."""
+    return _folder("MIRDL_DATA", "data")
+
+
+def results_folder():
+    """Return the folder of stored scores: ``$MIRDL_RESULTS``, else ``results/`` of the checkout."""
+    return _folder("MIRDL_RESULTS", "results")
+
+
+def cache_folder():
+    """Return the folder for packs, features and downloads: ``$MIRDL_CACHE`` or the platform's."""
+    return Path(os.environ.get("MIRDL_CACHE") or platformdirs.user_cache_dir("mirdl")).expanduser()
+
+
+def shared_folder():
+    """Return the folder of real music outside the repository, or None where there is none."""
+    if os.environ.get("MIRDL_SHARED"):
+        folder = Path(os.environ["MIRDL_SHARED"])
+    elif ROOT is not None:
+        folder = ROOT.parent / "shared"
+    else:
+        return None
+    return folder if folder.is_dir() else None
+
+
+def write_atomically(path, content):
+    """Write text or bytes so that the file is either the old one or the whole new one.
+
+    Parameters
+    ----------
+    path : path-like
+        File to write; its folder is created.
+    content : str or bytes
+        What to write; text is encoded as UTF-8.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = content.encode() if isinstance(content, str) else content
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
