@@ -1,0 +1,145 @@
+"""The model zoo: every network by its name, from audio to logits.
+
+One file per family, in the order of the lessons. A family is imported when one of its models is
+built, so ``import mirdl.models`` costs nothing.
+"""
+
+import importlib
+import json
+
+from mirdl.errors import CheckpointError, MirdlError
+from mirdl.paths import write_atomically
+
+#: Where each network lives: name → family file and class.
+NETWORKS = {
+    "dieleman_spectrogram": "cnn1d.DielemanSpectrogram",
+    "fcn": "cnn2d.FCN",
+}
+#: Classifiers on hand-made features (lesson 03), in the order of their table.
+BASELINES = (
+    "majority",
+    "knn_tempo",
+    "knn",
+    "logistic_regression",
+    "svm_linear",
+    "svm_rbf",
+    "boosted_trees",
+    "gmm",
+    "codebook",
+)
+
+
+def available():
+    """Return the names that `build` knows: the baselines, then the networks."""
+    return [*BASELINES, *NETWORKS]
+
+
+def build(name, n_outputs=50, **overrides):
+    """Build a model by its name.
+
+    Parameters
+    ----------
+    name : str
+        One of `available`.
+    n_outputs : int
+        Number of logits: tags, classes or regression targets. Baselines learn it from the data.
+    **overrides
+        What differs from the published network. All networks take ``front_end=`` (a preset of
+        `mirdl.features` or a module), ``width=`` (a factor on all channels) and ``for_seconds=``
+        (length of the audio that the network sees); the class says what else.
+
+    Returns
+    -------
+    Tagger or Baseline
+        A network maps audio, (batch, n_samples) float32 in [-1, 1] at ``model.sample_rate``, to
+        logits, (batch, n_outputs). ``model.n_samples`` is None where any length will do.
+
+    Raises
+    ------
+    MirdlError
+        If there is no such model.
+    """
+    if name in BASELINES:
+        return importlib.import_module("mirdl.models.baselines").build(name, **overrides)
+    if name not in NETWORKS:
+        raise MirdlError(f"no model is called {name!r}; there are: {', '.join(available())}")
+    family, class_name = NETWORKS[name].split(".")
+    network = getattr(importlib.import_module(f"mirdl.models.{family}"), class_name)
+    model = network(n_outputs, **overrides)
+    model.recipe = {"name": name, "n_outputs": n_outputs, "overrides": overrides}
+    return model
+
+
+def n_parameters(model):
+    """Return the number of trainable parameters, the number that the papers print."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def save(model, path, tags=(), task="multilabel"):
+    """Save a network as one safetensors file that knows how to rebuild itself.
+
+    Parameters
+    ----------
+    model : Tagger
+        A network made by `build`.
+    path : path-like
+        File to write, atomically.
+    tags : sequence of str
+        Names of the outputs, in their order.
+    task : str
+        "multilabel", "multiclass" or "regression": how to read the logits.
+
+    Raises
+    ------
+    MirdlError
+        If the network was not made by `build`, or an override cannot be written as JSON.
+    """
+    from safetensors.torch import save as to_bytes
+
+    if getattr(model, "recipe", None) is None:
+        raise MirdlError("only networks made by mirdl.models.build can be saved and loaded")
+    try:
+        recipe = json.dumps({**model.recipe, "tags": list(tags), "task": task})
+    except TypeError as error:
+        raise MirdlError(f"cannot save a network with this override: {error}") from error
+    # safetensors stores plain row-major arrays; the channels_last layout is restored by `build`
+    state = model.state_dict()
+    weights = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+    write_atomically(path, to_bytes(weights, metadata={"mirdl": recipe}))
+
+
+def load(path):
+    """Load a network written by `save`.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    Tagger
+        In evaluation mode, with the attributes ``tags`` (list of str) and ``task``.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, damaged, or no saved mirdl network.
+    """
+    import safetensors
+
+    try:
+        with safetensors.safe_open(str(path), framework="pt") as file:
+            recipe = json.loads((file.metadata() or {})["mirdl"])
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        model = build(recipe["name"], recipe["n_outputs"], **recipe["overrides"])
+        model.load_state_dict(weights)
+    except FileNotFoundError as error:
+        raise CheckpointError(path, "no such file") from error
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise CheckpointError(path, "no network saved by mirdl.models.save") from error
+    except (safetensors.SafetensorError, OSError) as error:
+        raise CheckpointError(path, f"damaged or no safetensors file ({error})") from error
+    except (RuntimeError, MirdlError) as error:
+        raise CheckpointError(path, f"does not fit this version of mirdl: {error}") from error
+    model.tags, model.task = recipe["tags"], recipe["task"]
+    return model.eval()
