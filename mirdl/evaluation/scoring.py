@@ -1,0 +1,320 @@
+"""From a model and a data set to an `Evaluation`: windows, clip averages, bootstrap over artists.
+
+Clips of one artist resemble each other, so 270 clips by 25 artists are far fewer than 270
+independent trials. The bootstrap therefore draws artists, not clips, with replacement.
+"""
+
+import hashlib
+import warnings
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import torch
+
+from mirdl.errors import AudioError, MirdlError
+from mirdl.evaluation import metrics as m
+
+
+@dataclass(frozen=True, repr=False)
+class Evaluation:
+    """What a system scored on a test set (lesson 02).
+
+    Attributes
+    ----------
+    scores : array (n_clips, n_outputs)
+        Per clip: probabilities, or what the system gave.
+    metrics, chance : dict of str to float
+        See `mirdl.evaluation.metrics.point_metrics` and `chance_levels`.
+    interval : dict of str to (low, high)
+        95 % percentile interval of the bootstrap over artists.
+    table : DataFrame
+        One row per output: positives, metrics with intervals, chance.
+    replicates : dict of str to array (n_bootstrap,)
+        The metrics of every resample; `mirdl.evaluation.verdict` compares systems by them.
+    resample_id : str
+        Equal for two evaluations whose replicates drew the same artists in the same order.
+    n_artists, n_left_out : int
+        Artists in the test set; (resample, output) pairs left out because the resample lacked
+        positives or negatives.
+    skipped : list of str
+        Clips that could not be read, with the reason. They are in no number above.
+    parameters : int or None
+        Trainable parameters of the network.
+    """
+
+    scores: np.ndarray
+    metrics: dict
+    chance: dict
+    interval: dict
+    table: pd.DataFrame
+    replicates: dict
+    resample_id: str
+    n_artists: int
+    n_left_out: int
+    skipped: list = field(default_factory=list)
+    parameters: int | None = None
+
+    def __repr__(self):
+        parts = [
+            f"{name} {value:.3f} [{self.interval[name][0]:.3f}, {self.interval[name][1]:.3f}]"
+            f" (chance {self.chance[name]:.3f})"
+            for name, value in self.metrics.items()
+        ]
+        return ", ".join(parts) + f"; {len(self.scores)} clips by {self.n_artists} artists"
+
+
+def artist_weights(artists, n_bootstrap=1000, seed=0):
+    """Draw artists with replacement, as many as there are.
+
+    Parameters
+    ----------
+    artists : sequence (n_clips,)
+    n_bootstrap, seed : int
+
+    Returns
+    -------
+    weights : int array (n_bootstrap, n_clips)
+        How often each clip's artist was drawn.
+    resample_id : str
+        Hash of the set of artists, `n_bootstrap` and `seed`, which decide the draw.
+    """
+    names, owner = np.unique(np.asarray(artists, dtype=str), return_inverse=True)
+    share = np.full(len(names), 1 / len(names))
+    drawn = np.random.default_rng(seed).multinomial(len(names), share, size=n_bootstrap)
+    text = "\n".join([*names, f"{n_bootstrap} {seed}"])
+    return drawn[:, owner], hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def score(scores, dataset, n_bootstrap=1000, *, seed=0, skipped=(), parameters=None):
+    """Evaluate scores that a system gave to the clips of a data set.
+
+    Parameters
+    ----------
+    scores : array (n_clips, n_outputs)
+        Probabilities or decision values (only their order counts for ROC-AUC and PR-AUC, their
+        largest for accuracy); predicted values for regression.
+    dataset : Dataset
+    n_bootstrap, seed : int
+        Resamples of artists, and the seed of their draw.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    MirdlError
+        If shapes do not fit or a score is not finite.
+    """
+    scores, targets, task = np.asarray(scores, dtype=float), dataset.targets, dataset.task
+    n_outputs = dataset.n_outputs
+    if scores.shape != (len(dataset), n_outputs):
+        expected = (len(dataset), n_outputs)
+        raise MirdlError(f"scores of shape {scores.shape}, expected (clips, outputs) = {expected}")
+    if len(scores) == 0:
+        raise MirdlError(f"{dataset.name}: no clips to evaluate")
+    if not np.isfinite(scores).all():
+        raise MirdlError(f"scores of {dataset.name} hold NaN or infinity")
+    weights, resample_id = artist_weights(dataset.clips["artist"], n_bootstrap, seed)
+    replicates, by_output = m.weighted_metrics(scores, targets, task, weights)
+    table = pd.DataFrame({"output": dataset.tags, **m.per_output(scores, targets, task)})
+    for name, values in by_output.items():
+        table[f"{name}_low"], table[f"{name}_high"] = _percentiles(values)
+    if task != "regression":
+        table["positives"] = table["positives"].astype(int)
+    return Evaluation(
+        scores=scores,
+        metrics=m.point_metrics(scores, targets, task),
+        chance=m.chance_levels(targets, task, n_outputs),
+        interval={
+            name: tuple(float(end[0]) for end in _percentiles(values[:, None]))
+            for name, values in replicates.items()
+        },
+        table=table.set_index("output"),
+        replicates=replicates,
+        resample_id=resample_id,
+        n_artists=dataset.clips["artist"].nunique(),
+        n_left_out=int(np.isnan(next(iter(by_output.values()))).sum()),
+        skipped=list(skipped),
+        parameters=parameters,
+    )
+
+
+def window_starts(n_samples, window, hop):
+    """Return where windows start: 0, hop, 2 hop, … and one flush with the end if they miss it.
+
+    Parameters
+    ----------
+    n_samples, window, hop : int
+        Length of the clip, of a window, and the step, in samples. A clip that is shorter than
+        a window has one start, 0, and is padded with zeros on the right by the caller.
+    """
+    last = max(n_samples - window, 0)
+    starts = list(range(0, last + 1, hop))
+    return starts if starts[-1] == last else [*starts, last]
+
+
+def average(windows, task):
+    """Return the mean over the windows of one clip, (n_windows, n_outputs) to (n_outputs,)."""
+    return windows.mean(axis=0)
+
+
+def majority_vote(windows, task):
+    """Return the share of windows that vote for each output.
+
+    A window votes for its largest class, or for every tag of probability 0.5 and more.
+    """
+    if task == "multiclass":
+        return np.bincount(windows.argmax(axis=1), minlength=windows.shape[1]) / len(windows)
+    return (windows >= 0.5).mean(axis=0)
+
+
+@dataclass(frozen=True)
+class WindowScores:
+    """The scores of every window: `scores` (n_windows, n_outputs), `clip` and `start` (n_windows,).
+
+    `clip` is the index into the data set, `start` in samples; `skipped` lists unreadable clips.
+    """
+
+    scores: np.ndarray
+    clip: np.ndarray
+    start: np.ndarray
+    skipped: list
+
+
+def window_scores(model, dataset, hop=None, batch_size=16, device=None, audio=None):
+    """Run a network over every window of every clip.
+
+    Parameters
+    ----------
+    model : nn.Module
+        From audio (batch, n_samples) to logits (batch, n_outputs); with attributes
+        ``sample_rate`` and ``n_samples`` (None: a window is the whole clip).
+    dataset : Dataset
+    hop : int, optional
+        Samples between windows; default: a window's length.
+    batch_size : int
+        Windows at a time, of several clips.
+    device : str or torch.device, optional
+        Where to run; default: where the model is.
+    audio : Pack, optional
+        Decoded audio of the same data set, read instead of its files.
+
+    Returns
+    -------
+    WindowScores
+        Probabilities (sigmoid or softmax), or predicted values for regression.
+
+    Raises
+    ------
+    MirdlError
+        If the sample rate or the number of outputs does not fit.
+    """
+    if model.sample_rate != dataset.sample_rate:
+        raise MirdlError(
+            f"the model listens at {model.sample_rate} Hz, {dataset.name} is at"
+            f" {dataset.sample_rate} Hz: load it with sample_rate={model.sample_rate}"
+        )
+    if hop is not None and hop < 1:
+        raise MirdlError(f"hop must be at least one sample, not {hop}")
+    if device is not None:
+        model.to(device)
+    device = next((t.device for t in [*model.parameters(), *model.buffers()]), "cpu")
+    activate = {"multilabel": torch.sigmoid, "multiclass": lambda x: x.softmax(dim=1)}.get(
+        dataset.task, lambda x: x
+    )
+    scores, owners, starts, skipped = [], [], [], []
+    batch = []
+
+    def run_batch():
+        if batch:
+            logits = model(torch.from_numpy(np.stack(batch)).to(device))
+            if logits.shape[1] != dataset.n_outputs:
+                raise MirdlError(
+                    f"the model has {logits.shape[1]} outputs, {dataset.name} {dataset.n_outputs}"
+                )
+            scores.append(activate(logits.float()).cpu().numpy())
+            batch.clear()
+
+    training = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        with torch.inference_mode():
+            for i in range(len(dataset)):
+                try:
+                    waveform = np.asarray(audio.clip(i) if audio else dataset.waveform(i))
+                except AudioError as error:
+                    skipped.append(str(error))
+                    continue
+                length = model.n_samples or len(waveform)
+                waveform = np.pad(waveform, (0, max(length - len(waveform), 0)))
+                for start in window_starts(len(waveform), length, hop or length):
+                    if len(batch) == batch_size or (batch and len(batch[0]) != length):
+                        run_batch()
+                    batch.append(waveform[start : start + length])
+                    owners.append(i)
+                    starts.append(start)
+            run_batch()
+    finally:
+        for module, mode in training.items():
+            module.training = mode
+    if not scores:
+        raise MirdlError(f"{dataset.name}: no clip could be read; the first: {skipped[:1]}")
+    if skipped:
+        warnings.warn(f"{len(skipped)} clips skipped, the first: {skipped[0]}", stacklevel=2)
+    return WindowScores(np.concatenate(scores), np.array(owners), np.array(starts), skipped)
+
+
+def evaluate(
+    model,
+    dataset,
+    hop=None,
+    batch_size=16,
+    n_bootstrap=1000,
+    device=None,
+    *,
+    audio=None,
+    aggregate=average,
+):
+    """Score a network or a baseline on a data set.
+
+    A network hears windows of ``model.n_samples`` that start at 0, hop, 2 hop, … (default hop:
+    a window's length); if the last does not reach the end of the clip, one more ends with it;
+    shorter clips are padded with zeros on the right. The windows' probabilities are averaged
+    per clip. A baseline (anything with ``predict``) scores clips as it likes.
+
+    Parameters
+    ----------
+    model : nn.Module or baseline
+    dataset : Dataset
+        Usually ``dataset.subset("test")``.
+    hop, batch_size, device, audio
+        As in `window_scores`.
+    n_bootstrap : int
+        Resamples of artists.
+    aggregate : function
+        `average` or `majority_vote`.
+
+    Returns
+    -------
+    Evaluation
+        Clips that cannot be read are reported in ``skipped`` and are part of no number.
+    """
+    if not isinstance(model, torch.nn.Module):
+        return score(model.predict(dataset), dataset, n_bootstrap)
+    windows = window_scores(model, dataset, hop, batch_size, device, audio)
+    heard = np.unique(windows.clip)
+    scores = [aggregate(windows.scores[windows.clip == i], dataset.task) for i in heard]
+    dataset = dataset if len(heard) == len(dataset) else dataset.select(heard)
+    parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return score(
+        np.array(scores), dataset, n_bootstrap, skipped=windows.skipped, parameters=parameters
+    )
+
+
+def _percentiles(values):
+    """Return the ends of the 95 % interval of each column; NaN where there is no value."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # columns of NaN only
+        return np.nanpercentile(values, [2.5, 97.5], axis=0)
