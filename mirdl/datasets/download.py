@@ -1,0 +1,162 @@
+"""Downloads that go on where they stopped, and archives that cannot write outside their folder."""
+
+import shutil
+import tarfile
+import zipfile
+from functools import partial
+from pathlib import Path
+
+import pooch
+import requests
+from tqdm.auto import tqdm
+
+from mirdl.errors import DataError
+
+BLOCK = 2**20
+
+
+def fetch(urls, path, known_hash=None, n_bytes=0, exact=False, progress=True):
+    """Download one file, from the first of its addresses that gives it.
+
+    What has arrived is kept in ``<path>.part``; the next call asks the server for the rest.
+
+    Parameters
+    ----------
+    urls : list of str
+        The source and its mirrors.
+    path : path-like
+        Where the file goes. One that is there and right is left alone.
+    known_hash : str, optional
+        As "sha256:..." or "md5:...".
+    n_bytes : int
+        Its size, for the check of disk space; with ``exact`` the file must have just this size.
+    progress : bool
+        Show a bar.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    DataError
+        The disk is too full, or no address gives a file of the right size and hash.
+    """
+    path = Path(path)
+    part = path.with_name(path.name + ".part")
+    if exact and path.is_file() and path.stat().st_size < n_bytes:
+        path.replace(part)  # begun by another program; fetch the rest
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        need_space(path.parent, n_bytes - (part.stat().st_size if part.is_file() else 0))
+    receive = partial(_receive, part=part, n_bytes=n_bytes if exact else None, progress=progress)
+    pooch.get_logger().setLevel("WARNING")
+    failures = []
+    for url in urls:
+        try:
+            pooch.retrieve(url, known_hash, path.name, path.parent, downloader=receive)
+            return path
+        except (requests.RequestException, ValueError) as error:
+            failures.append(f"{url} ({error})")
+    raise DataError(
+        path,
+        f"cannot be downloaded: {'; '.join(failures)}. "
+        "Is the source gone? A copy from elsewhere can be put here by hand",
+    )
+
+
+def _receive(url, output_file, _, part, n_bytes, progress):
+    """Fetch what is missing of ``part``, then move it where pooch will check it."""
+    have = part.stat().st_size if part.is_file() else 0
+    headers = {"Range": f"bytes={have}-"} if have else {}
+    with requests.get(url, headers=headers, stream=True, timeout=60) as answer:
+        complete = answer.status_code == 416  # nothing lies beyond what is here
+        if not complete:
+            answer.raise_for_status()
+            if answer.status_code != 206:
+                have = 0  # this server begins again
+            total = have + int(answer.headers.get("Content-Length", 0))
+            bar = tqdm(
+                total=total,
+                initial=have,
+                unit="B",
+                unit_scale=True,
+                desc=part.stem,
+                disable=not progress,
+            )
+            with open(part, "ab" if have else "wb") as file, bar:
+                for block in answer.iter_content(BLOCK):
+                    file.write(block)
+                    bar.update(len(block))
+    size = part.stat().st_size
+    if n_bytes is not None and size != n_bytes:
+        part.unlink()
+        raise ValueError(f"{size:,} bytes came, the published size is {n_bytes:,}")
+    shutil.move(part, output_file)
+
+
+def need_space(folder, n_bytes):
+    """Raise a DataError unless the disk of ``folder`` has room for ``n_bytes`` and 5 % more."""
+    free = shutil.disk_usage(folder).free
+    if n_bytes * 1.05 > free:
+        raise DataError(
+            folder, f"not enough disk: {n_bytes / 1e9:.2f} GB needed, {free / 1e9:.2f} GB free"
+        )
+
+
+def unzip(archive, folder, progress=True):
+    """Unpack a zip file; what is there with the right size is skipped, so that it can be resumed.
+
+    Parameters
+    ----------
+    archive : path-like or file object
+    folder : path-like
+    progress : bool
+
+    Raises
+    ------
+    DataError
+        A member would land outside ``folder`` or is a link, the archive is damaged, or the disk
+        is too full.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with zipfile.ZipFile(archive) as file:
+            missing = []
+            for member in file.infolist():
+                target = _inside(folder, member.filename)
+                if member.external_attr >> 28 == 0o12:
+                    raise DataError(folder, f"{member.filename} in the archive is a link")
+                there = target.is_file() and target.stat().st_size == member.file_size
+                if not (member.is_dir() or there):
+                    missing.append((member, target))
+            need_space(folder, sum(member.file_size for member, _ in missing))
+            for member, target in tqdm(missing, "unpacking", unit="file", disable=not progress):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                part = target.with_name(target.name + ".part")
+                with file.open(member) as source, open(part, "wb") as sink:
+                    shutil.copyfileobj(source, sink, BLOCK)  # raises where the CRC is wrong
+                part.replace(target)
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise DataError(getattr(archive, "name", archive), f"damaged archive: {error}") from error
+
+
+def untar(archive, folder):
+    """Unpack a tar file (also .gz, .bz2, .xz); errors as ``unzip``'s."""
+    try:
+        with tarfile.open(archive) as file:
+            need_space(folder, sum(member.size for member in file))
+            file.extractall(folder, filter="data")
+    except tarfile.FilterError as error:
+        raise DataError(archive, f"would write outside its folder: {error}") from error
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise DataError(archive, f"damaged archive: {error}") from error
+
+
+def _inside(folder, name):
+    """Return where a member of an archive goes, or raise where that is outside the folder."""
+    target = (folder / name.replace("\\", "/")).resolve()
+    if not target.is_relative_to(folder.resolve()):
+        raise DataError(folder, f"{name} in the archive would be written outside this folder")
+    return target
