@@ -4,6 +4,7 @@ One file per family, in the order of the lessons. A family is imported when one 
 built, so ``import mirdl.models`` costs nothing.
 """
 
+import hashlib
 import importlib
 import json
 
@@ -102,10 +103,11 @@ def save(model, path, tags=(), task="multilabel"):
         recipe = json.dumps({**model.recipe, "tags": list(tags), "task": task})
     except TypeError as error:
         raise MirdlError(f"cannot save a network with this override: {error}") from error
-    # safetensors stores plain row-major arrays; the channels_last layout is restored by `build`
+    # safetensors stores row-major arrays; `build` restores the layout channels_last
     state = model.state_dict()
     weights = {name: value.detach().cpu().contiguous() for name, value in state.items()}
-    write_atomically(path, to_bytes(weights, metadata={"mirdl": recipe}))
+    metadata = {"mirdl": recipe, "sha256": _digest(weights)}
+    write_atomically(path, to_bytes(weights, metadata))
 
 
 def load(path):
@@ -129,17 +131,30 @@ def load(path):
 
     try:
         with safetensors.safe_open(str(path), framework="pt") as file:
-            recipe = json.loads((file.metadata() or {})["mirdl"])
+            metadata = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        model = build(recipe["name"], recipe["n_outputs"], **recipe["overrides"])
-        model.load_state_dict(weights)
+        recipe, digest = json.loads(metadata["mirdl"]), metadata["sha256"]
     except FileNotFoundError as error:
         raise CheckpointError(path, "no such file") from error
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise CheckpointError(path, "no network saved by mirdl.models.save") from error
     except (safetensors.SafetensorError, OSError) as error:
-        raise CheckpointError(path, f"damaged or no safetensors file ({error})") from error
-    except (RuntimeError, MirdlError) as error:
+        raise CheckpointError(path, f"damaged, or no safetensors file ({error})") from error
+    except (KeyError, json.JSONDecodeError) as error:
+        raise CheckpointError(path, "not written by mirdl.models.save") from error
+    if digest != _digest(weights):
+        raise CheckpointError(path, "damaged: these are not the weights that were saved")
+    try:
+        model = build(recipe["name"], recipe["n_outputs"], **recipe["overrides"])
+        model.load_state_dict(weights)
+    except (RuntimeError, TypeError, ValueError, MirdlError) as error:
         raise CheckpointError(path, f"does not fit this version of mirdl: {error}") from error
     model.tags, model.task = recipe["tags"], recipe["task"]
     return model.eval()
+
+
+def _digest(weights):
+    """Hash names and bytes of a state dict: safetensors itself does not notice a flipped bit."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(name.encode())
+        digest.update(weights[name].reshape(-1).numpy().tobytes())
+    return digest.hexdigest()

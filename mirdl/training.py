@@ -1,0 +1,362 @@
+"""One training loop for every network of the course, read from top to bottom (lesson 05)."""
+
+import io
+import math
+import time
+import zipfile
+from functools import partial
+from pathlib import Path
+from pickle import UnpicklingError
+
+import numpy as np
+import pandas as pd
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import broadcast_object_list
+from torch.nn import functional as F
+from torch.optim import lr_scheduler
+from tqdm.auto import tqdm
+
+from mirdl.datasets.pack import pack
+from mirdl.errors import CheckpointError, MirdlError
+from mirdl.evaluation import average, point_metrics, window_scores
+from mirdl.paths import write_atomically
+
+LOSSES = {
+    "multilabel": F.binary_cross_entropy_with_logits,
+    "multiclass": F.cross_entropy,
+    "regression": F.mse_loss,
+}
+OPTIMIZERS = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": partial(torch.optim.SGD, momentum=0.9, nesterov=True),
+}
+#: Learning-rate schedules over a run of n steps. All advance at every step, except the plateau,
+#: which asks the validation loss at the end of an epoch.
+SCHEDULES = {
+    None: lambda optimizer, n: lr_scheduler.ConstantLR(optimizer, factor=1.0),
+    "cosine": lambda optimizer, n: lr_scheduler.CosineAnnealingLR(optimizer, n),
+    "exponential": lambda optimizer, n: lr_scheduler.ExponentialLR(optimizer, 0.01 ** (1 / n)),
+    "step": lambda optimizer, n: lr_scheduler.StepLR(optimizer, math.ceil(n / 3), gamma=0.1),
+    "plateau": lambda optimizer, n: lr_scheduler.ReduceLROnPlateau(
+        optimizer, factor=0.5, patience=3
+    ),
+}
+PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
+
+
+def fit(
+    model,
+    train,
+    valid,
+    *,
+    seed=0,
+    n_epochs=10,
+    n_steps=None,
+    steps_per_epoch=None,
+    batch_size=16,
+    crop_seconds=None,
+    learning_rate=1e-3,
+    optimizer="adam",
+    weight_decay=0.0,
+    schedule=None,
+    clip_gradient=None,
+    precision="fp32",
+    patience=None,
+    folder=None,
+    device=None,
+    progress=True,
+):
+    """Train a network and leave the weights that were best on the validation clips in it.
+
+    Every step hears one random crop of each of `batch_size` training clips. Crops, their order
+    and dropout are functions of the seed and of how far the run is, so that a run that was
+    stopped anywhere and called again with the same arguments ends with the very numbers of an
+    unbroken one. Under ``accelerate launch`` each process takes its share of every batch.
+
+    Parameters
+    ----------
+    model : Tagger
+        Network from audio to logits. If its front end normalises, mean and deviation are
+        fitted on the training clips first.
+    train, valid : Dataset
+        Both are decoded once (`mirdl.datasets.pack`). Clips that cannot be read are left out.
+    seed : int
+        Of crops, order and dropout. Seed torch before building the model for its weights.
+    n_epochs, n_steps, steps_per_epoch : int
+        Length of the run in epochs, or exactly in steps; an epoch ends with a validation and
+        is one pass over the training clips, or `steps_per_epoch` steps.
+    batch_size : int
+        Crops a step, in all processes together.
+    crop_seconds : float, optional
+        Length of the crops for a network that takes any length; otherwise ``model.n_samples``.
+    learning_rate, weight_decay : float
+    optimizer : {"adam", "adamw", "sgd"}
+        "sgd" has Nesterov momentum 0.9.
+    schedule : {None, "cosine", "exponential", "step", "plateau"}
+        To 0 along half a cosine; to a hundredth; to a tenth after each third; or halved
+        whenever the validation loss has not fallen for 4 epochs.
+    clip_gradient : float, optional
+        Largest norm of the gradient.
+    precision : {"fp32", "bf16", "fp16"}
+        "fp16" needs a GPU. The front end stays in fp32.
+    patience : int, optional
+        Stop after this many epochs in a row without a better validation metric.
+    folder : path-like, optional
+        Where to keep the state of the run, to go on from after an interruption.
+    device : {None, "cpu"}
+        None takes the GPU where there is one.
+    progress : bool
+        Whether to show progress on stderr.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The history, one row an epoch: epoch, step, train_loss, valid_loss, valid_<metric> (macro
+        ROC-AUC, accuracy or R²), learning_rate, seconds. The validation loss is that of the
+        clips' averaged window scores.
+
+    Raises
+    ------
+    MirdlError
+        If model and data do not fit, an option does not exist, or the loss is no longer finite.
+    CheckpointError
+        If `folder` holds a damaged state, or that of another run.
+    """
+    _check(model, train, valid, optimizer, schedule, precision)
+    accelerator = _accelerator(precision, device)
+    rank, n_processes = accelerator.process_index, accelerator.num_processes
+    if batch_size % n_processes:
+        raise MirdlError(f"a batch of {batch_size} cannot be shared by {n_processes} processes")
+
+    # Data: decoded once, by one process; the others wait and then open what it made.
+    with accelerator.main_process_first():
+        train_audio = pack(train, progress=progress)
+        valid_audio = pack(valid, progress=progress)
+    train_audio = _to_device(train_audio, accelerator.device)
+    targets = torch.from_numpy(train.targets).to(accelerator.device)
+    usable = np.flatnonzero(train_audio.usable)
+    if len(usable) < n_processes:
+        raise MirdlError(f"{train.name}: {len(usable)} usable training clips")
+    batch_size = min(batch_size, len(usable) // n_processes * n_processes)
+    steps_per_lap = len(usable) // batch_size  # the rest of a pass is left out
+    steps_per_epoch = steps_per_epoch or steps_per_lap
+    n_steps = n_steps or n_epochs * steps_per_epoch
+    n_samples = _crop_length(model, crop_seconds)
+
+    # Model, optimiser, schedule.
+    model.to(accelerator.device)
+    _fit_normalisation(model, train_audio, usable, n_samples, seed)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    make_optimizer = OPTIMIZERS[optimizer]
+    updates = make_optimizer(parameters, lr=learning_rate, weight_decay=weight_decay)
+    rates = SCHEDULES[schedule](updates, n_steps)
+    loss_of = LOSSES[train.task]
+
+    # Where the run stands: at its start, or where an earlier call was interrupted.
+    settings = {
+        "network": str(getattr(model, "recipe", type(model).__name__)),
+        "shapes": str([tuple(p.shape) for p in model.parameters()]),
+        "training clips": train.digest(),
+        "validation clips": valid.digest(),
+        "seed": seed,
+        "n_steps": n_steps,
+        "steps_per_epoch": steps_per_epoch,
+        "batch_size": batch_size,
+        "n_samples": n_samples,
+        "learning_rate": learning_rate,
+        "optimizer": optimizer,
+        "weight_decay": weight_decay,
+        "schedule": schedule,
+        "clip_gradient": clip_gradient,
+        "precision": precision,
+        "patience": patience,
+    }
+    history, best, step = [], {"epoch": 0, "score": -math.inf, "loss": math.inf}, 0
+    state_file = Path(folder) / "state.pt" if folder else None
+    state = _read_state(state_file, settings) if state_file and state_file.exists() else None
+    if state:
+        model.load_state_dict(state["model"])
+        updates.load_state_dict(state["optimizer"])
+        rates.load_state_dict(state["schedule"])
+        history, best = state["history"], state["best"]
+        step = history[-1]["step"]
+    network, updates = accelerator.prepare(model, updates)
+    if state and accelerator.scaler:
+        accelerator.scaler.load_state_dict(state["scaler"])
+
+    quiet = not (progress and accelerator.is_main_process)
+    bar = tqdm(total=n_steps, initial=step, unit="step", disable=quiet)
+    try:
+        while step < n_steps and not (patience and len(history) - best["epoch"] >= patience):
+            epoch, first, started = len(history) + 1, step, time.perf_counter()
+            rate, total = updates.param_groups[0]["lr"], 0.0
+            torch.manual_seed(_mix(seed, epoch, rank))  # of dropout
+            network.train()
+            while step < min(first + steps_per_epoch, n_steps):
+                lap, position = divmod(step, steps_per_lap)
+                order = np.random.default_rng([seed, lap]).permutation(usable)
+                batch = order[position * batch_size :][:batch_size][rank::n_processes]
+                crops = train_audio.crops(batch, n_samples, seed, lap).to(accelerator.device)
+                loss = loss_of(network(crops), targets[batch])
+                updates.zero_grad()
+                accelerator.backward(loss)
+                if clip_gradient:
+                    accelerator.clip_grad_norm_(parameters, clip_gradient)
+                updates.step()
+                if schedule != "plateau":
+                    rates.step()
+                total, step = total + loss.detach(), step + 1
+                bar.update()
+            train_loss = float(accelerator.reduce(total, "mean")) / (step - first)
+            if not math.isfinite(train_loss):
+                raise MirdlError(
+                    f"the training loss is {train_loss} after step {step}: lower the learning"
+                    " rate or set clip_gradient"
+                )
+
+            # The main process validates; all hear the result and draw the same conclusions.
+            result = [None]
+            if accelerator.is_main_process:
+                result = [_validate(accelerator.unwrap_model(network), valid, valid_audio)]
+            valid_loss, metric, score = broadcast_object_list(result)[0]
+            if schedule == "plateau":
+                rates.step(valid_loss)
+            history.append(
+                {
+                    "epoch": epoch,
+                    "step": step,
+                    "train_loss": train_loss,
+                    "valid_loss": valid_loss,
+                    f"valid_{metric}": score,
+                    "learning_rate": rate,
+                    "seconds": time.perf_counter() - started,
+                }
+            )
+            bar.set_postfix_str(f"loss {train_loss:.4f}, valid {metric} {score:.4f}")
+            if (score, -valid_loss) > (best["score"], -best["loss"]):
+                weights = {name: w.detach().clone() for name, w in model.state_dict().items()}
+                best = {"epoch": epoch, "score": score, "loss": valid_loss, "weights": weights}
+            if state_file and accelerator.is_main_process:
+                state = {"settings": settings, "history": history, "best": best}
+                state |= {"model": model.state_dict(), "schedule": rates.state_dict()}
+                state |= {"optimizer": updates.state_dict()}
+                state |= {"scaler": accelerator.scaler and accelerator.scaler.state_dict()}
+                _write_state(state_file, state)
+    finally:
+        bar.close()
+        # Give the model back as it came: accelerate has wrapped its forward in autocast.
+        accelerator.unwrap_model(network, keep_fp32_wrapper=False)
+        vars(model).pop("forward", None)
+    if "weights" in best:
+        model.load_state_dict(best["weights"])
+    model.eval()
+    return pd.DataFrame(history)
+
+
+def _check(model, train, valid, optimizer, schedule, precision):
+    for name, value, choices in (
+        ("optimizer", optimizer, OPTIMIZERS),
+        ("schedule", schedule, SCHEDULES),
+        ("precision", precision, PRECISIONS),
+    ):
+        if value not in choices:
+            raise MirdlError(f"no {name} {value!r}; choose from {', '.join(map(str, choices))}")
+    for dataset in (train, valid):
+        if dataset.task not in LOSSES:
+            raise MirdlError(f"{dataset.name}: fit has no loss for the task {dataset.task!r}")
+        if dataset.sample_rate != model.sample_rate:
+            raise MirdlError(
+                f"{dataset.name} is at {dataset.sample_rate} Hz, the network listens at"
+                f" {model.sample_rate} Hz: load the data set with that sample_rate"
+            )
+        if dataset.n_outputs != model.n_outputs:
+            raise MirdlError(
+                f"{dataset.name} has {dataset.n_outputs} tags, the network {model.n_outputs}"
+                " outputs: build it with n_outputs=dataset.n_outputs"
+            )
+
+
+def _accelerator(precision, device):
+    """Make an Accelerator; an earlier one in this process may have had another precision."""
+    AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
+    try:
+        return Accelerator(mixed_precision=PRECISIONS[precision], cpu=device == "cpu")
+    except ValueError as error:
+        raise MirdlError(f"precision {precision!r} cannot be used here: {error}") from error
+
+
+def _to_device(audio, device):
+    """Move decoded audio to the GPU where it takes at most half of the free memory."""
+    if device.type != "cuda" or 2 * audio.n_bytes > torch.cuda.mem_get_info(device)[0]:
+        return audio
+    return audio.to(device)
+
+
+def _crop_length(model, crop_seconds):
+    if crop_seconds is None and model.n_samples is None:
+        raise MirdlError("this network takes any length: give crop_seconds")
+    if crop_seconds is not None and model.n_samples is not None:
+        raise MirdlError("this network has its own length: leave crop_seconds out")
+    return model.n_samples or round(crop_seconds * model.sample_rate)
+
+
+def _fit_normalisation(model, audio, usable, n_samples, seed):
+    """Fit mean and deviation of the front end on the first crop of every training clip."""
+    if model.front_end is not None:
+        chunks = np.array_split(usable, math.ceil(len(usable) / 64))
+        crops = (audio.crops(chunk, n_samples, seed, 0) for chunk in chunks)
+        model.front_end.fit_normalisation(crops)
+
+
+def _mix(*numbers):
+    """Make one seed of several numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+def _validate(network, valid, audio):
+    """Return (loss, name of the metric, metric) of the clips' averaged window scores."""
+    windows = window_scores(network, valid, audio=audio)
+    heard = np.unique(windows.clip)
+    scores = np.stack([average(windows.scores[windows.clip == i], valid.task) for i in heard])
+    targets = valid.targets[heard]
+    metric, value = next(iter(point_metrics(scores, targets, valid.task).items()))
+    scores, targets = torch.from_numpy(scores), torch.from_numpy(targets)
+    if valid.task == "multilabel":
+        loss = F.binary_cross_entropy(scores, targets)
+    elif valid.task == "multiclass":
+        loss = F.nll_loss(scores.clamp(min=1e-12).log(), targets)
+    else:
+        loss = F.mse_loss(scores, targets)
+    return float(loss), metric, value
+
+
+def _write_state(path, state):
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_atomically(path, buffer.getvalue())
+
+
+def _read_state(path, settings):
+    """Read a state, checking every byte and that it belongs to a run with these settings."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        state = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
+        theirs = state["settings"]
+    except (
+        OSError,
+        TypeError,
+        KeyError,
+        RuntimeError,
+        zipfile.BadZipFile,
+        UnpicklingError,
+    ) as error:
+        raise CheckpointError(path, "damaged, delete it to start again") from error
+    different = [name for name in settings if settings[name] != theirs.get(name)]
+    if different:
+        changes = ", ".join(f"{name} {theirs.get(name)} → {settings[name]}" for name in different)
+        raise CheckpointError(path, f"state of another run ({changes}): choose another folder")
+    return state
