@@ -105,10 +105,12 @@ def score(scores, dataset, n_bootstrap=1000, *, seed=0, skipped=(), parameters=N
     Raises
     ------
     MirdlError
-        If shapes do not fit or a score is not finite.
+        If shapes do not fit, a score is not finite, or the truth is one of frames.
     """
     scores, targets, task = np.asarray(scores, dtype=float), dataset.targets, dataset.task
     n_outputs = dataset.n_outputs
+    if task == "frames":
+        raise MirdlError(f"{dataset.name}: this target is one of frames; clips have no score")
     if scores.shape != (len(dataset), n_outputs):
         expected = (len(dataset), n_outputs)
         raise MirdlError(f"scores of shape {scores.shape}, expected (clips, outputs) = {expected}")

@@ -1,0 +1,53 @@
+"""What `make results` runs: every row of every table, in the order of the lessons."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+#: Modules of this package whose ``RUNS`` make the plan, in the order of the lessons.
+MODULES = ("splits", "baselines", "networks", "emotify")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One call that makes one row of `results/`, or one for each of its variants.
+
+    Attributes
+    ----------
+    experiment, system : str
+        The table, and its line.
+    function : callable
+        ``function(seed, settings, **options)`` returns an `Evaluation`, or a dict of them whose
+        keys are `variants`.
+    seed : int
+    variants : tuple of str
+        What distinguishes rows of one system: a target, a kind of split. One entry, unless the
+        call makes several rows.
+    minutes : float
+        Expected time on one core.
+    target, split, unit, dataset : str
+        For the record in the row.
+    options : dict
+    """
+
+    experiment: str
+    system: str
+    function: Callable
+    seed: int = 0
+    variants: tuple = ("",)
+    minutes: float = 0.1
+    target: str = "tags"
+    split: str = "artist"
+    unit: str = "clip"
+    dataset: str = "minitag"
+    options: dict = field(default_factory=dict)
+
+    def __str__(self):
+        variants = f"__{'+'.join(self.variants)}" if any(self.variants) else ""
+        return f"{self.experiment}/{self.system}{variants}__seed{self.seed}"
+
+
+def runs():
+    """Return every `Run` of the course, in the order of the lessons."""
+    modules = [importlib.import_module(f"mirdl.experiments.{name}") for name in MODULES]
+    return [run for module in modules for run in module.RUNS]

@@ -1,0 +1,73 @@
+"""The one place that chooses a lesson's data set and budget."""
+
+import os
+from dataclasses import dataclass
+
+from mirdl import datasets
+from mirdl.errors import MirdlError
+
+#: Optimiser steps, steps between validations, clips a step, factor on channels.
+#: "lesson": a live cell of a notebook; "course": a row of ``results/``, about three core-minutes;
+#: "full": published width; "smoke": whether it runs at all.
+BUDGETS = {
+    "smoke": {"n_steps": 2, "steps_per_epoch": 1, "batch_size": 4, "width": 0.1},
+    "lesson": {"n_steps": 100, "steps_per_epoch": 50, "batch_size": 16, "width": 0.25},
+    "course": {"n_steps": 600, "steps_per_epoch": 100, "batch_size": 16, "width": 0.25},
+    "full": {"n_steps": 10_000, "steps_per_epoch": 500, "batch_size": 16, "width": 1.0},
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Data set and budget.
+
+    Attributes
+    ----------
+    dataset_name : str
+        A name of `mirdl.datasets.available`.
+    budget : str
+        One of ``BUDGETS``, which gives the rest.
+    n_steps, steps_per_epoch, batch_size : int
+        As in `mirdl.training.fit`.
+    width : float
+        Factor on a network's channels.
+    """
+
+    dataset_name: str
+    budget: str
+    n_steps: int
+    steps_per_epoch: int
+    batch_size: int
+    width: float
+
+    def dataset(self, target="tags", **options):
+        """Load the data set; `options` as in `mirdl.datasets.load`."""
+        return datasets.load(self.dataset_name, target=target, **options)
+
+    @property
+    def training(self):
+        """The part that `mirdl.training.fit` takes, as keyword arguments."""
+        names = ("n_steps", "steps_per_epoch", "batch_size")
+        return {name: getattr(self, name) for name in names}
+
+
+def choose(dataset_name="minitag", budget="course"):
+    """Return the settings of a data set and a budget.
+
+    Raises
+    ------
+    MirdlError
+        If there is no such budget.
+    """
+    if budget not in BUDGETS:
+        raise MirdlError(f"no budget {budget!r}; choose from {', '.join(BUDGETS)}")
+    return Settings(dataset_name, budget, **BUDGETS[budget])
+
+
+def lesson():
+    """Return the settings of a live cell.
+
+    ``$MIRDL_DATASET`` (default minitag) and ``$MIRDL_BUDGET`` (default lesson) choose.
+    """
+    dataset_name = os.environ.get("MIRDL_DATASET", "minitag")
+    return choose(dataset_name, os.environ.get("MIRDL_BUDGET", "lesson"))

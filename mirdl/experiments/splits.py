@@ -1,0 +1,97 @@
+"""Lesson 02: what a random split flatters, and what averaging over a clip's windows gives."""
+
+import numpy as np
+
+from mirdl import models
+from mirdl.datasets import splits
+from mirdl.datasets.pack import pack
+from mirdl.evaluation import average, majority_vote, score, window_scores
+from mirdl.experiments.networks import train
+from mirdl.experiments.plan import Run
+
+N_FOLDS = 5
+
+
+def split_leak(seed, settings, name="logistic_regression", target="tags", split="artist"):
+    """Cross-validate a baseline with folds of artists, or with folds of tracks.
+
+    Every clip of the data set is tested once, by a model that was trained on the other four
+    folds. The two kinds of folds test the same clips, train on as many, and differ in one thing:
+    whether other tracks of a test clip's artist were in training. Both are dealt anew for every
+    seed, and because the clips are the same, the comparison is paired.
+
+    Parameters
+    ----------
+    seed : int
+        Of the folds.
+    settings : Settings
+    name : str
+        A baseline of `mirdl.models.build`.
+    target : str
+    split : {"artist", "random"}
+
+    Returns
+    -------
+    Evaluation
+        Of all clips, scored out of fold.
+    """
+    dataset = settings.dataset(target)
+    clips = dataset.clips
+    groups = clips if split == "artist" else clips.assign(artist=clips["track_id"])
+    folds = splits.artist_folds(groups, dataset.targets, N_FOLDS, seed)
+    scores = np.empty((len(dataset), dataset.n_outputs))
+    for fold in range(N_FOLDS):
+        model = models.build(name, seed=seed).fit(dataset.select(folds != fold))
+        scores[folds == fold] = model.predict(dataset.select(folds == fold))
+    return score(scores, dataset)
+
+
+def windows_and_clips(seed, settings, name="dieleman_spectrogram", target="tags"):
+    """Score one trained network three ways: every window alone, their mean, their vote.
+
+    Returns
+    -------
+    dict of str to Evaluation
+        "window": each window is a trial of its own, with the labels of its clip; "average" and
+        "vote": one score per clip, from all its windows.
+    """
+    dataset = settings.dataset(target)
+    model = train(seed, settings, name, dataset)
+    test = dataset.subset("test")
+    windows = window_scores(model, test, audio=pack(test, progress=False))
+    heard = np.unique(windows.clip)
+    by_clip = [windows.scores[windows.clip == i] for i in heard]
+    made = {"window": score(windows.scores, test.select(windows.clip))}
+    for variant, aggregate in (("average", average), ("vote", majority_vote)):
+        scores = np.array([aggregate(x, test.task) for x in by_clip])
+        made[variant] = score(scores, test.select(heard))
+    return made
+
+
+RUNS = [
+    Run(
+        "split_leak",
+        name,
+        split_leak,
+        seed,
+        (f"{target}-{split}",),
+        minutes=0.5,
+        target=target,
+        split=split,
+        options={"name": name, "target": target, "split": split},
+    )
+    for name in ("logistic_regression", "knn")
+    for target in ("tags", "dance")
+    for split in ("artist", "random")
+    for seed in range(5)
+] + [
+    Run(
+        "windows_and_clips",
+        "dieleman_spectrogram",
+        windows_and_clips,
+        seed,
+        ("window", "average", "vote"),
+        minutes=3,
+    )
+    for seed in range(3)
+]
