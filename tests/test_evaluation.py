@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn import metrics as sk
 
+from mirdl.datasets import Dataset
 from mirdl.errors import AudioError, MirdlError
 from mirdl.evaluation import (
+    SharedTags,
     average,
     chance_levels,
     evaluate,
@@ -266,6 +268,25 @@ def test_evaluate_refuses_what_does_not_fit(model, message):
     dataset = Clips(np.eye(3, dtype=np.float32), list("abc"), waveforms=[np.ones(100, "f4")] * 3)
     with pytest.raises(MirdlError, match=message):
         evaluate(model, dataset)
+
+
+def test_a_network_is_scored_on_the_tags_it_shares():
+    waveforms = [np.full(100, value, np.float32) for value in (-1, 1, 2)]
+    rows = {"clip_id": list("abc"), "artist": list("abc"), "path": "", "split": "test"}
+    clips = pd.DataFrame({**rows, "start": 0.0, "end": 1.0})
+    targets = np.array([[0, 1], [1, 0], [1, 1]], dtype=np.float32)
+    dataset = Dataset("theirs", clips, ["oboe", "quiet"], targets, "multilabel", sample_rate=100)
+    dataset.waveform = waveforms.__getitem__
+    model = Level()
+    model.tags = ["loud", "quiet"]  # logits: mean, -mean
+    shared = SharedTags(model, dataset)
+    assert shared.dataset.tags == ["quiet"]
+    shared.dataset.waveform = waveforms.__getitem__
+    result = evaluate(shared, shared.dataset, n_bootstrap=10)
+    assert result.metrics["roc_auc"] == 0.5  # -1 is quieter than 1 and 2, of which one is quiet
+    model.tags = ["loud", "soft"]
+    with pytest.raises(MirdlError, match="none of the network's tags"):
+        SharedTags(model, dataset)
 
 
 def test_evaluate_takes_baselines(rng):

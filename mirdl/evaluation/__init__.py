@@ -7,6 +7,7 @@ Lesson 02 builds what this package holds: `metrics` (definitions and their weigh
 from mirdl.evaluation.metrics import chance_levels, higher_is_better, point_metrics
 from mirdl.evaluation.scoring import (
     Evaluation,
+    SharedTags,
     WindowScores,
     average,
     evaluate,
@@ -19,6 +20,7 @@ from mirdl.evaluation.verdicts import Verdict, over_seeds, verdict
 
 __all__ = [
     "Evaluation",
+    "SharedTags",
     "Verdict",
     "WindowScores",
     "average",

@@ -6,11 +6,12 @@ independent trials. The bootstrap therefore draws artists, not clips, with repla
 
 import hashlib
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 import torch
+from torch.nn import functional as F
 
 from mirdl.errors import AudioError, MirdlError
 from mirdl.evaluation import metrics as m
@@ -231,7 +232,7 @@ def window_scores(model, dataset, hop=None, batch_size=16, device=None, audio=No
 
     def run_batch():
         if batch:
-            logits = model(torch.from_numpy(np.stack(batch)).to(device))
+            logits = model(torch.stack(batch).to(device))
             if logits.shape[1] != dataset.n_outputs:
                 raise MirdlError(
                     f"the model has {logits.shape[1]} outputs, {dataset.name} {dataset.n_outputs}"
@@ -245,12 +246,12 @@ def window_scores(model, dataset, hop=None, batch_size=16, device=None, audio=No
         with torch.inference_mode():
             for i in range(len(dataset)):
                 try:
-                    waveform = np.asarray(audio.clip(i) if audio else dataset.waveform(i))
+                    waveform = torch.as_tensor(audio.clip(i) if audio else dataset.waveform(i))
                 except AudioError as error:
                     skipped.append(str(error))
                     continue
                 length = model.n_samples or len(waveform)
-                waveform = np.pad(waveform, (0, max(length - len(waveform), 0)))
+                waveform = F.pad(waveform, (0, max(length - len(waveform), 0)))
                 for start in window_starts(len(waveform), length, hop or length):
                     if len(batch) == batch_size or (batch and len(batch[0]) != length):
                         run_batch()
@@ -313,6 +314,42 @@ def evaluate(
     return score(
         np.array(scores), dataset, n_bootstrap, skipped=windows.skipped, parameters=parameters
     )
+
+
+class SharedTags(torch.nn.Module):
+    """A network cut down to the outputs that a data set has too, as two taggers seldom agree.
+
+    Parameters
+    ----------
+    model : Tagger
+        With ``model.tags``, as `mirdl.models.load` gives it.
+    dataset : Dataset
+        Multilabel.
+
+    Attributes
+    ----------
+    dataset : Dataset
+        The data set with the shared tags only, in the network's order.
+
+    Raises
+    ------
+    MirdlError
+        If they share no tag.
+    """
+
+    def __init__(self, model, dataset):
+        super().__init__()
+        shared = [name for name in model.tags if name in dataset.tags]
+        if not shared or dataset.task != "multilabel":
+            known = ", ".join(model.tags)
+            raise MirdlError(f"{dataset.name} has none of the network's tags ({known})")
+        self.model, self.sample_rate, self.n_samples = model, model.sample_rate, model.n_samples
+        self.columns = [model.tags.index(name) for name in shared]
+        targets = dataset.targets[:, [dataset.tags.index(name) for name in shared]]
+        self.dataset = replace(dataset, tags=shared, targets=targets)
+
+    def forward(self, audio):
+        return self.model(audio)[:, self.columns]
 
 
 def _percentiles(values):
