@@ -12,13 +12,15 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mirdl import audio
-from mirdl.datasets.pack import AUDIO, JOURNAL, Pack, _keys, _uniform, pack
+from mirdl.datasets.pack import AUDIO, JOURNAL, Pack, _keys, _mix, _uniform, pack
 from mirdl.errors import AudioError, DataError
+from mirdl.features import front_end
 
 RATE = 16_000
 
@@ -104,8 +106,6 @@ def test_resampled(small, store):
 
 
 def test_loud_samples_are_clipped_not_wrapped(tmp_path, store):
-    import soundfile
-
     path = tmp_path / "loud.wav"
     loud = np.tile(np.array([1.5, -1.5, 0.25], dtype=np.float32), RATE)
     soundfile.write(path, loud, RATE, subtype="FLOAT")
@@ -209,8 +209,6 @@ def test_hash_is_fixed():
 
 def test_splitmix_reference():
     """First outputs of the reference generator from seed 1234567."""
-    from mirdl.datasets.pack import _mix
-
     golden = np.uint64(0x9E3779B97F4A7C15)
     states = np.uint64(1234567) + np.arange(3, dtype=np.uint64) * golden
     expected = [6457827717110365317, 3203168211198807973, 9817491932198370423]
@@ -368,3 +366,19 @@ def test_real_mp3_and_ogg(shared, store):
     for i, path in enumerate(paths):
         float_audio = np.clip(audio.load(path), -1, 32767 / 32768)
         assert np.abs(packed.clip(i).numpy() - float_audio).max() <= 2**-16
+
+
+def test_what_quantisation_does_to_features(tmp_path, store, rng):
+    """Log(1 + C x) hides it; dB shows it in bands that hold nothing but the last bit."""
+    t = np.arange(2 * RATE) / RATE
+    wave = 0.3 * sum(np.sin(2 * np.pi * 220 * k * t) / k**2 for k in range(1, 12)) * np.exp(-2 * t)
+    soundfile.write(tmp_path / "float.wav", wave.astype(np.float32), RATE, subtype="FLOAT")
+    dataset = dataset_of([("a", str(tmp_path / "float.wav"), 0, None)])
+    packed = pack(dataset, store, progress=False).crops([0], len(wave), 0, 0)
+    exact = torch.tensor(wave, dtype=torch.float32)[None]
+    assert 0 < (packed - exact).abs().max() <= 2**-16
+    log1p, db = front_end("mel96_log"), front_end("mel96")
+    assert (log1p(packed) - log1p(exact)).abs().max() < 0.005  # of values up to 4
+    difference = (db(packed) - db(exact)).abs()
+    assert difference[db(exact) > -30].max() < 0.25
+    assert difference[db(exact) < -90].max() > 5

@@ -3,6 +3,10 @@
 A pack is a folder with two files that only ever grow: ``audio.i16``, the samples of all files end
 to end, and ``journal.jsonl``, one line per file, written after its samples. Whatever kill -9 cuts
 off behind the last whole line is decoded again. Data sets of one name, say five folds, share it.
+
+Against float audio a sample is wrong by at most 2^-16. Measured on 10 s of five Emotify tracks,
+that moves log10(1 + 10000 x) of ``mel96_log`` by at most 0.003, the dB of ``mel96`` by at most 0.1
+in bands above -30 dB, and by up to 35 dB in bands that hold nothing (above a codec's cut-off).
 """
 
 import copy
