@@ -1,31 +1,110 @@
-"""The ``mirdl`` command; each subcommand imports what it needs when it runs."""
+"""The ``mirdl`` command: its arguments and its exit status."""
 
 import argparse
+import ast
+import os
+import shlex
 import sys
 
+from mirdl import commands
 from mirdl.errors import MirdlError
 
 
-def doctor(options):
-    from mirdl import doctor
+def _pair(text):
+    """Read KEY=VALUE; the value is a Python literal where it looks like one, else text."""
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
+    try:
+        return key, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return key, value
 
-    if options.mend:
-        mended, line = doctor.mend()
-        print(line)
-        return 0 if mended else 1
-    if options.unmend:
-        print(doctor.unmend())
-        return 0
-    return doctor.report()
+
+def _add(group, name, run, summary, **options):
+    command = group.add_parser(name, help=summary, description=run.__doc__, **options)
+    command.set_defaults(run=run)
+    return command
+
+
+def _add_dataset(command, positional=False):
+    if positional:
+        command.add_argument("dataset", help="name of a data set (see `mirdl data list`)")
+    else:
+        command.add_argument("--dataset", default="minitag", help="default: minitag")
+    command.add_argument("--target", help="what to predict, such as tags, dance, genre")
+    command.add_argument("--split", help="artist, random, or one of the set's own")
+    command.add_argument("--root", help="its folder, where that is not the usual one")
+    command.add_argument("--fold", type=int, help="which fold is the test set")
+    command.add_argument("--n-folds", type=int, help="number of folds")
+    command.add_argument(
+        "--load", type=_pair, nargs="+", metavar="KEY=VALUE", help="other options of the data set"
+    )
 
 
 def parser():
     """Return the argument parser of the whole command."""
     top = argparse.ArgumentParser(prog="mirdl", description="Deep learning for music tagging.")
-    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    group = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    quiet = argparse.ArgumentParser(add_help=False)
+    quiet.add_argument("--quiet", action="store_true", help="no progress bars")
+    device = argparse.ArgumentParser(add_help=False)
+    device.add_argument("--device", choices=["cpu"], help="cpu even where there is a GPU")
 
-    command = commands.add_parser("doctor", help="check this installation")
-    command.set_defaults(run=doctor)
+    command = _add(
+        group, "train", commands.train, "train and evaluate a model", parents=[quiet, device]
+    )
+    _add_dataset(command)
+    command.add_argument("--model", required=True, help="a name of `mirdl models`")
+    command.add_argument(
+        "--set", type=_pair, nargs="+", metavar="KEY=VALUE", help="model options, as width=0.5"
+    )
+    command.add_argument(
+        "--fit", type=_pair, nargs="+", metavar="KEY=VALUE", help="training options, as patience=5"
+    )
+    command.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="SEED")
+    command.add_argument("--steps", type=int, default=600, help="optimiser steps (600)")
+    command.add_argument("--folder", help="where weights go (runs/<data set>-<target>-<model>)")
+    command.add_argument("--save-results", metavar="NAME", help="also write results/NAME/")
+
+    command = _add(group, "evaluate", commands.evaluate, "score saved weights", parents=[device])
+    command.add_argument("weights", help="a model.safetensors of `mirdl train`")
+    _add_dataset(command)
+    command.add_argument("--part", default="test", choices=["train", "valid", "test", "all"])
+    command.add_argument("--hop", type=float, help="seconds between windows (their length)")
+    command.add_argument("--csv", action="store_true", help="print the table by tag as CSV")
+
+    command = _add(group, "tag", commands.tag, "tag audio files")
+    command.add_argument("files", nargs="+", metavar="FILE", help="MP3, Ogg, FLAC or WAV")
+    command.add_argument(
+        "--model", default=commands.TAGGER, metavar="WEIGHTS", help="a model.safetensors"
+    )
+    command.add_argument("--top", type=int, default=10, help="how many tags (10)")
+    command.add_argument("--hop", type=float, default=1.0, help="seconds between windows (1)")
+    command.add_argument("--plot", metavar="PNG", help="draw the tags over time")
+    command.add_argument("--csv", action="store_true", help="print CSV")
+
+    _add(group, "models", commands.list_models, "list the models")
+
+    data = group.add_parser("data", help="list, fetch, check, pack and render data sets")
+    parts = data.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add(parts, "list", commands.data_list, "what there is and where")
+    command = _add(parts, "get", commands.data_get, "download", parents=[quiet])
+    command.add_argument("dataset")
+    command.add_argument("--root", help="where to put it")
+    _add_dataset(
+        _add(parts, "check", commands.data_check, "decode all", parents=[quiet]), positional=True
+    )
+    command = _add(parts, "pack", commands.data_pack, "decode once into the cache", parents=[quiet])
+    _add_dataset(command, positional=True)
+    command.add_argument("--workers", type=int, help="threads (one a core)")
+    command = _add(parts, "render", commands.data_render, "compose music", parents=[quiet])
+    command.add_argument("--tracks", type=int, default=318, help="how many (318, as embedded)")
+    command.add_argument("--workers", type=int, help="processes (one a core)")
+    command.add_argument("--folder", help="where to (a folder in the cache)")
+    command.add_argument("--verify", action="store_true", help="compare with the committed audio")
+
+    command = _add(group, "doctor", commands.doctor, "check this installation")
     command.add_argument(
         "--mend", action="store_true", help="move torchaudio's CUDA-linked extension aside"
     )
@@ -34,8 +113,22 @@ def parser():
 
 
 def main(arguments=None):
-    """Run the command line and return its exit status: 0 done, 1 failed check, 2 error."""
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : list of str or None
+        None takes those of the process.
+
+    Returns
+    -------
+    int
+        Exit status: 0 done, 1 a check failed, 2 an error that was explained in one line,
+        130 interrupted.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
     options = parser().parse_args(arguments)
+    options.command_line = shlex.join(["mirdl", *arguments])
     try:
         return options.run(options) or 0
     except MirdlError as error:
@@ -44,3 +137,6 @@ def main(arguments=None):
     except KeyboardInterrupt:
         print("mirdl: interrupted; run the same command again to go on", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # the reader of our output has left, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

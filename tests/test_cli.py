@@ -1,0 +1,208 @@
+"""The command line, from its arguments to its exit status, on a handful of tones."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from mirdl import audio, cli, datasets, models, training
+
+RATE = 16000
+
+
+@pytest.fixture(scope="session")
+def tones(tmp_path_factory):
+    """Twenty-four files by twelve artists: low tones and high tones, three seconds each."""
+    folder = tmp_path_factory.mktemp("tones")
+    rng, time = np.random.default_rng(0), np.arange(3 * RATE) / RATE
+    lines = ["path,artist,split,register"]
+    for i in range(24):
+        register, split = ["low", "high"][i % 2], ["train", "valid", "test"][i // 8]
+        frequency = {"low": 200, "high": 2000}[register] * (1 + i / 100)
+        sound = 0.5 * np.sin(2 * np.pi * frequency * time) + 0.01 * rng.standard_normal(len(time))
+        audio.write(folder / f"{i:02d}.wav", sound, RATE)
+        lines.append(f"{i:02d}.wav,artist {i // 2},{split},{register}")
+    (folder / "clips.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture
+def in_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MIRDL_RESULTS", str(tmp_path / "results"))
+    return tmp_path
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """A small network that knows four tags and nothing about them."""
+    model = models.build("fcn", 4, width=0.05, for_seconds=2.0)
+    path = tmp_path / "small.safetensors"
+    models.save(model, path, ["piano", "drums", "slow", "loud"], "multilabel")
+    return path
+
+
+def train(tones, *more):
+    options = f"--dataset folder --root {tones} --target register --model fcn --set width=0.1"
+    options += " --quiet --device cpu --steps 20 --fit batch_size=8 learning_rate=0.01"
+    return cli.main(["train", *options.split(), *more])
+
+
+def test_train_leaves_weights_history_and_results_and_can_be_repeated(tones, in_folder, capsys):
+    arguments = ["--seeds", "0", "1", "--folder", "out", "--save-results", "tones"]
+    assert train(tones, *arguments) == 0
+    printed = capsys.readouterr().out
+    assert "chance" in printed
+    assert "8 clips by 4 artists" in printed
+    for seed in ("seed0", "seed1"):
+        files = {path.name for path in (in_folder / "out" / seed).iterdir()}
+        assert {"model.safetensors", "history.csv", "test.csv"} <= files
+    row = json.loads((in_folder / "results/tones/fcn__folder_register__seed1.json").read_text())
+    assert row["settings"]["width"] == 0.1
+    assert row["command"].startswith("mirdl train --dataset folder")
+    assert row["chance"]["accuracy"] == 0.5
+    kept = (in_folder / "out/seed0/model.safetensors").read_bytes()
+    assert train(tones, *arguments) == 0  # goes on from the end: nothing changes
+    assert (in_folder / "out/seed0/model.safetensors").read_bytes() == kept
+
+
+def test_trained_network_hears_the_difference(tones, in_folder, capsys):
+    assert train(tones, "--folder", "out") == 0
+    saved = str(in_folder / "out/seed0/model.safetensors")
+    assert models.load(saved).n_samples == 3 * RATE  # shortened to the clips
+    capsys.readouterr()
+    where = ["--dataset", "folder", "--root", str(tones), "--target", "register"]
+    assert cli.main(["evaluate", saved, *where]) == 0
+    scores = capsys.readouterr().out.splitlines()
+    accuracy = next(line.split() for line in scores if line.startswith("accuracy"))
+    assert float(accuracy[1]) == 1.0
+
+
+def test_baseline_is_trained_by_the_same_command(tones, in_folder, capsys):
+    where = ["--dataset", "folder", "--root", str(tones), "--target", "register"]
+    assert cli.main(["train", *where, "--model", "majority", "--quiet"]) == 0
+    assert "accuracy" in capsys.readouterr().out
+    assert (in_folder / "runs/folder-register-majority/seed0/test.csv").is_file()
+
+
+def test_train_explains_unknown_options(tones, in_folder, capsys):
+    assert train(tones, "speed=9") == 2
+    assert "no training option 'speed'" in capsys.readouterr().err
+    assert train(tones, "--set", "wings=2") == 2
+    assert "wings" in capsys.readouterr().err
+
+
+def test_interrupted_training_says_how_to_go_on(tones, in_folder, monkeypatch, capsys):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "_validate", interrupted)
+    assert train(tones) == 130
+    assert "run the same command again" in capsys.readouterr().err
+
+
+def test_evaluate_uses_the_tags_that_both_know(tones, tmp_path, weights, capsys):
+    table = (tones / "clips.csv").read_text().replace("register", "tags")
+    table = table.replace(",low", ",drums|bass").replace(",high", ",slow")
+    (tmp_path / "table").mkdir()
+    table = table.replace("\n", f"\n{tones}/").removesuffix(f"{tones}/")
+    (tmp_path / "table" / "clips.csv").write_text(table)
+    where = ["--dataset", "folder", "--root", str(tmp_path / "table")]
+    assert cli.main(["evaluate", str(weights), *where, "--csv", "--device", "cpu"]) == 0
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first == "tags in common: drums, slow"
+    rows = list(csv.DictReader(io.StringIO("\n".join(line for line in lines if line))))
+    assert [row["output"] for row in rows] == ["drums", "slow"]
+    where = ["--dataset", "folder", "--root", str(tones), "--target", "register"]
+    assert cli.main(["evaluate", str(weights), *where]) == 2
+
+
+def test_tag_prints_and_draws(tones, tmp_path, weights, capsys):
+    files = [str(tones / "00.wav"), str(tones / "01.wav")]
+    picture = tmp_path / "pictures" / "taggram.png"
+    arguments = ["tag", *files, "--model", str(weights), "--plot", str(picture)]
+    assert cli.main([*arguments, "--csv", "--top", "2"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["file"] for row in rows] == [files[0]] * 2 + [files[1]] * 2
+    assert all(0 <= float(row["score"]) <= 1 for row in rows)
+    for name in ("taggram_00.png", "taggram_01.png"):
+        assert (tmp_path / "pictures" / name).read_bytes().startswith(b"\x89PNG")
+    assert cli.main(["tag", files[0], "--model", str(weights)]) == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in ("00.wav, 3 s", "piano", "drums", "slow", "loud"))
+
+
+def test_tag_goes_on_after_a_bad_file(tones, tmp_path, weights, capsys):
+    (tmp_path / "empty.mp3").touch()
+    files = [str(tmp_path / "empty.mp3"), str(tones / "00.wav")]
+    assert cli.main(["tag", *files, "--model", str(weights)]) == 2
+    captured = capsys.readouterr()
+    assert "empty.mp3: empty: 0 bytes" in captured.err
+    assert "00.wav" in captured.out
+
+
+def test_missing_weights_are_one_line(tones, capsys):
+    assert cli.main(["tag", str(tones / "00.wav"), "--model", "nowhere.safetensors"]) == 2
+    assert capsys.readouterr().err.startswith("mirdl: nowhere.safetensors:")
+
+
+def test_models_lists_all_of_them(capsys):
+    assert cli.main(["models"]) == 0
+    printed = capsys.readouterr().out
+    assert [line.split()[0] for line in printed.splitlines()[1:]] == models.available()
+    assert "447,732" in printed
+
+
+def test_data_list_check_and_pack(tones, capsys):
+    assert cli.main(["data", "list"]) == 0
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert names == datasets.available()
+    where = ["folder", "--root", str(tones), "--target", "register", "--quiet"]
+    assert cli.main(["data", "pack", *where]) == 0
+    assert "24 of 24 clips" in capsys.readouterr().out
+    assert cli.main(["data", "check", *where]) == 0
+    assert "24 files, 0 of them" in capsys.readouterr().out
+
+
+def test_data_check_reports_a_bad_file(tones, tmp_path, capsys):
+    good, bad = tmp_path / "good.wav", tmp_path / "bad.wav"
+    good.write_bytes((tones / "00.wav").read_bytes())
+    bad.write_bytes((tones / "01.wav").read_bytes()[:2000])
+    (tmp_path / "clips.csv").write_text("path,tags,split\ngood.wav,a,train\nbad.wav,b,test\n")
+    assert cli.main(["data", "check", "folder", "--root", str(tmp_path), "--quiet"]) == 1
+    assert "bad.wav: truncated" in capsys.readouterr().out
+
+
+def test_wrong_names_are_one_line(capsys):
+    for arguments in (
+        ["data", "get", "nothing", "--quiet"],
+        ["data", "get", "folder"],
+        ["train", "--model", "fcn", "--dataset", "nothing"],
+    ):
+        assert cli.main(arguments) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("mirdl: ")
+        assert error.count("\n") == 1
+
+
+def test_python_m_mirdl_is_the_same_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "mirdl", "data", "get", "nothing"], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("mirdl: ")
+    usage = subprocess.run([sys.executable, "-m", "mirdl"], capture_output=True, text=True)
+    assert usage.returncode == 2
+    assert usage.stderr.startswith("usage: mirdl")
+
+
+@pytest.mark.real_data
+def test_tag_reads_real_stereo_mp3(shared, weights, capsys):
+    files = sorted(map(str, (shared / "emotify/original").rglob("*.mp3")))
+    assert files
+    assert cli.main(["tag", *files, "--model", str(weights), "--top", "1"]) == 0
+    assert capsys.readouterr().out.count(".mp3") == len(files)
