@@ -22,6 +22,7 @@ class Entry(NamedTuple):
 
 
 NON_COMMERCIAL = "CC BY-NC-SA"
+UNKNOWN = float("nan")  # what the sources do not say
 CATALOGUE = {
     "minitag": Entry("minitag", "embedded: rendered music, 24 tags and its scores", "CC0", 0.04),
     "folder": Entry("folder", "your own audio, with a CSV or a subfolder a class", "yours", 0),
@@ -31,12 +32,12 @@ CATALOGUE = {
     "emotify": Entry(
         "emotify", "400 excerpts of 1 min, 4 genres, 9 felt emotions", NON_COMMERCIAL, 0.36
     ),
-    "gtzan": Entry("external", "1,000 excerpts of 30 s, 10 genres; known faults", "unknown", 1.23),
-    "ballroom": Entry("external", "698 excerpts of 30 s, dance styles", NON_COMMERCIAL, 1.5),
-    "irmas": Entry("external", "9,579 excerpts, 11 instruments", NON_COMMERCIAL, 9.6),
-    "medley_solos_db": Entry("external", "21,571 clips of 3 s, 8 instruments", "CC BY", 6.4),
-    "tinysol": Entry("external", "2,913 single notes, 14 instruments", "CC BY", 1.4),
-    "urbansound8k": Entry("external", "8,732 city sounds, 10 classes, 10 folds", "CC BY-NC", 6.0),
+    "gtzan": Entry("gtzan", "1,000 excerpts of 30 s, 10 genres; faulty", "none given", 1.2),
+    "ballroom": Entry("external", "698 excerpts of 30 s, 10 dances", NON_COMMERCIAL, UNKNOWN),
+    "irmas": Entry("external", "9,579 excerpts, 11 instruments", NON_COMMERCIAL, UNKNOWN),
+    "medley_solos_db": Entry("external", "21,571 clips of 3 s, 8 instruments", "CC BY", 7.9),
+    "tinysol": Entry("external", "2,913 notes, 14 instruments", "CC BY", UNKNOWN),
+    "urbansound8k": Entry("external", "8,732 city sounds, 10 classes", "CC BY-NC", 6.0),
 }
 
 
@@ -153,12 +154,17 @@ def check(dataset, progress=True, **options):
     -------
     pandas.DataFrame
         ``path`` and ``reason`` of each bad file: missing, 0 bytes, unreadable, truncated, NaN,
-        silent, or shorter than the clips cut from it (or than 1 s). Empty where all is well.
+        silent, or shorter than the clips cut from it (or than 1 s); and of tables that differ from
+        what was published, where the data set can tell. Empty where all is well.
     """
     from mirdl import audio
 
+    faults = []
     if isinstance(dataset, str):
+        module = _module(dataset)
         dataset = load(dataset, **options)
+        if hasattr(module, "verify"):
+            faults = module.verify(options.get("root"))
     needed = dataset.clips.groupby("path")["end"].max().fillna(1.0) - audio.TOLERANCE
 
     def reason(path):
@@ -169,8 +175,8 @@ def check(dataset, progress=True, **options):
             return error.reason
 
     reasons = thread_map(reason, needed.index, disable=not progress, desc=dataset.name, unit="file")
-    report = pd.DataFrame({"path": needed.index, "reason": reasons})
-    return report[report["reason"].notna()].reset_index(drop=True)
+    bad = [(path, why) for path, why in zip(needed.index, reasons, strict=True) if why]
+    return pd.DataFrame(faults + bad, columns=["path", "reason"])
 
 
 def _module(name):

@@ -1,18 +1,20 @@
 """Downloads that go on where they stopped, and archives that cannot write outside their folder."""
 
+import io
 import shutil
 import tarfile
 import zipfile
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pooch
 import requests
 from tqdm.auto import tqdm
 
 from mirdl.errors import DataError
 
-BLOCK = 2**20
+BLOCK = 2**16  # what an interruption loses at most
 
 
 def fetch(urls, path, known_hash=None, n_bytes=0, exact=False, progress=True):
@@ -144,6 +146,7 @@ def unzip(archive, folder, progress=True):
 
 def untar(archive, folder):
     """Unpack a tar file (also .gz, .bz2, .xz); errors as ``unzip``'s."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
     try:
         with tarfile.open(archive) as file:
             need_space(folder, sum(member.size for member in file))
@@ -160,3 +163,37 @@ def _inside(folder, name):
     if not target.is_relative_to(folder.resolve()):
         raise DataError(folder, f"{name} in the archive would be written outside this folder")
     return target
+
+
+class Parts(io.RawIOBase):
+    """An archive cut in parts, read as if it were one file, without a second copy on the disk."""
+
+    def __init__(self, paths):
+        self.paths = list(paths)
+        self.name = f"{self.paths[0]} and {len(self.paths) - 1} more parts"
+        self.ends = np.cumsum([path.stat().st_size for path in self.paths])
+        self.at = 0
+
+    def readable(self):
+        return True
+
+    def seekable(self):
+        return True
+
+    def tell(self):
+        return self.at
+
+    def seek(self, offset, whence=io.SEEK_SET):
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self.at, io.SEEK_END: int(self.ends[-1])}[whence]
+        self.at = base + offset
+        return self.at
+
+    def readinto(self, buffer):
+        number = int(np.searchsorted(self.ends, self.at, side="right"))
+        if number == len(self.paths):
+            return 0
+        with open(self.paths[number], "rb") as part:
+            part.seek(self.at - (self.ends[number - 1] if number else 0))
+            count = part.readinto(buffer)
+        self.at += count
+        return count

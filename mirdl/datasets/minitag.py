@@ -86,8 +86,7 @@ def load(target="tags", unit="clip", split="artist", sample_rate=16000, root=Non
         targets = clips[tags].to_numpy(dtype=np.float32)
         return Dataset(name, clips, tags, targets, "regression", sample_rate)
     if target == "key":
-        labels = clips["key"].replace(FLATS) + " " + clips["mode"]
-        targets, tags = class_numbers(labels, KEYS)
+        targets, tags = class_numbers(clips["key"], KEYS)
     else:
         clips = clips[clips[target].notna()]
         targets, tags = class_numbers(clips[target])
@@ -104,7 +103,7 @@ def _clips(folder, unit):
     """Read the table of tracks, and of clips where those are asked for, as a Dataset wants them."""
     text = {"track_id": str, "clip_id": str}
     wanted = ["track_id", "path", "artist", "split", "seconds", "dance", "lead", "tags"]
-    wanted += ["tempo", "key", "mode", "arousal", "valence"]
+    wanted += ["tempo", "key", "arousal", "valence"]
     if not (folder / "tracks.csv").is_file():
         raise DataError(
             folder / "tracks.csv", "no such table; make one with `mirdl data render --out FOLDER`"
