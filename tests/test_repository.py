@@ -38,6 +38,7 @@ ORDER = [
     {"training"},
     {"published", "explain"},
     {"experiments"},
+    {"commands"},
     {"cli"},
     {"__main__", "__init__"},
 ]
