@@ -333,15 +333,15 @@ def _save_results(options, dataset, seed, minutes, result):
 
 
 def _draw_taggram(times, probabilities, model, title, picture, n_tags):
-    import matplotlib
+    import matplotlib.pyplot as plt
 
-    matplotlib.use("agg")
     from mirdl import plotting
 
-    figure = plotting.plot_taggram(times, probabilities, model.tags, n_tags=n_tags).figure
-    figure.suptitle(title)
+    plt.switch_backend("agg")  # draw to the file, whatever the screen
+    figure = plotting.plot_taggram(times, probabilities, model.tags, n_tags, title=title).figure
     picture.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(picture, dpi=150, bbox_inches="tight")
+    plt.close(figure)
 
 
 def _digests(folder):
