@@ -39,7 +39,7 @@ def make(folder):
                 "lead": ["piano", "flute"][i % 2],
                 "seen_programs": i % 2 == 0,
                 "tempo": 90 + 5 * i,
-                "key": ["C major", "D# minor", "A major"][i % 3],
+                "key": ["C major", "Eb minor", "A major"][i % 3],
                 "mode": ["major", "aeolian", "mixolydian"][i % 3],
                 "arousal": i / 10,
                 "valence": 1 - i / 10,

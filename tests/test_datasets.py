@@ -219,6 +219,13 @@ def test_missing_column(copy):
         datasets.load("minitag", root=copy)
 
 
+def test_unknown_key(copy):
+    text = (copy / "tracks.csv").read_text()
+    (copy / "tracks.csv").write_text(text.replace("Eb minor", "H minor"))
+    with pytest.raises(DataError, match=r"tracks.csv: no key 'H minor'"):
+        datasets.load("minitag", target="key", root=copy)
+
+
 def test_unknown_tag_names_the_row(copy):
     (copy / "tags.txt").write_text("piano\ndrums\nfast\n")
     with pytest.raises(DataError, match=r"clips.csv: row 2: unknown tag 'weird'; .*and \d+ more"):

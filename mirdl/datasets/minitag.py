@@ -15,6 +15,7 @@ from mirdl.datasets.base import (
     Dataset,
     choose,
     class_numbers,
+    complain,
     home,
     many_hot,
     read_table,
@@ -86,7 +87,10 @@ def load(target="tags", unit="clip", split="artist", sample_rate=16000, root=Non
         targets = clips[tags].to_numpy(dtype=np.float32)
         return Dataset(name, clips, tags, targets, "regression", sample_rate)
     if target == "key":
-        targets, tags = class_numbers(clips["key"], KEYS)
+        keys = clips["key"].map(_sharp)
+        unknown = keys.index[~keys.isin(KEYS)]
+        complain(folder / "tracks.csv", [f"no key {clips['key'][i]!r}" for i in unknown])
+        targets, tags = class_numbers(keys, KEYS)
     else:
         clips = clips[clips[target].notna()]
         targets, tags = class_numbers(clips[target])
@@ -120,6 +124,12 @@ def _clips(folder, unit):
         lost = merged.loc[merged["path"].isna(), "clip_id"]
         raise DataError(folder / "clips.csv", f"clips of unknown tracks: {', '.join(lost[:5])}")
     return merged
+
+
+def _sharp(key):
+    """Write a key such as "Eb minor" with a sharp."""
+    root, _, mode = key.partition(" ")
+    return f"{FLATS.get(root, root)} {mode}"
 
 
 class Score:
