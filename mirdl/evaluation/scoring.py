@@ -28,7 +28,7 @@ class Evaluation:
     metrics, chance : dict of str to float
         See `mirdl.evaluation.metrics.point_metrics` and `chance_levels`.
     interval : dict of str to (low, high)
-        95 % percentile interval of the bootstrap over artists.
+        95 % interval of the bootstrap over artists: percentiles, less the bootstrap's bias.
     table : DataFrame
         One row per output: positives, metrics with intervals, chance.
     replicates : dict of str to array (n_bootstrap,)
@@ -121,17 +121,18 @@ def score(scores, dataset, n_bootstrap=1000, *, seed=0, skipped=(), parameters=N
         raise MirdlError(f"scores of {dataset.name} hold NaN or infinity")
     weights, resample_id = artist_weights(dataset.clips["artist"], n_bootstrap, seed)
     replicates, by_output = m.weighted_metrics(scores, targets, task, weights)
+    points = m.point_metrics(scores, targets, task)
     table = pd.DataFrame({"output": dataset.tags, **m.per_output(scores, targets, task)})
     for name, values in by_output.items():
-        table[f"{name}_low"], table[f"{name}_high"] = _percentiles(values)
+        table[f"{name}_low"], table[f"{name}_high"] = _interval(values, table[name].to_numpy())
     if task != "regression":
         table["positives"] = table["positives"].astype(int)
     return Evaluation(
         scores=scores,
-        metrics=m.point_metrics(scores, targets, task),
+        metrics=points,
         chance=m.chance_levels(targets, task, n_outputs),
         interval={
-            name: tuple(float(end[0]) for end in _percentiles(values[:, None]))
+            name: tuple(float(end[0]) for end in _interval(values[:, None], points[name]))
             for name, values in replicates.items()
         },
         table=table.set_index("output"),
@@ -352,8 +353,13 @@ class SharedTags(torch.nn.Module):
         return self.model(audio)[:, self.columns]
 
 
-def _percentiles(values):
-    """Return the ends of the 95 % interval of each column; NaN where there is no value."""
+def _interval(replicates, points):
+    """Return the ends of the 95 % interval of each column; NaN where there is no value.
+
+    The percentiles are moved by the bias of the bootstrap, the replicates' mean minus the point:
+    a resample repeats clips, and repeated positives flatter the average precision of a rare tag.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # columns of NaN only
-        return np.nanpercentile(values, [2.5, 97.5], axis=0)
+        bias = np.nanmean(replicates, axis=0) - points
+        return np.nanpercentile(replicates, [2.5, 97.5], axis=0) - bias
