@@ -99,14 +99,14 @@ def save(model, path, tags=(), task="multilabel"):
 
     if getattr(model, "recipe", None) is None:
         raise MirdlError("only networks made by mirdl.models.build can be saved and loaded")
-    try:
-        recipe = json.dumps({**model.recipe, "tags": list(tags), "task": task})
-    except TypeError as error:
-        raise MirdlError(f"cannot save a network with this override: {error}") from error
     # safetensors stores row-major arrays; `build` restores the layout channels_last
     state = model.state_dict()
     weights = {name: value.detach().cpu().contiguous() for name, value in state.items()}
-    metadata = {"mirdl": recipe, "sha256": _digest(weights)}
+    recipe = {**model.recipe, "tags": list(tags), "task": task, "sha256": _digest(weights)}
+    try:
+        metadata = {"mirdl": json.dumps(recipe)}
+    except TypeError as error:
+        raise MirdlError(f"cannot save a network with this override: {error}") from error
     write_atomically(path, to_bytes(weights, metadata))
 
 
@@ -133,14 +133,14 @@ def load(path):
         with safetensors.safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        recipe, digest = json.loads(metadata["mirdl"]), metadata["sha256"]
+        recipe = json.loads(metadata["mirdl"])
     except FileNotFoundError as error:
         raise CheckpointError(path, "no such file") from error
     except (safetensors.SafetensorError, OSError) as error:
         raise CheckpointError(path, f"damaged, or no safetensors file ({error})") from error
     except (KeyError, json.JSONDecodeError) as error:
         raise CheckpointError(path, "not written by mirdl.models.save") from error
-    if digest != _digest(weights):
+    if recipe.get("sha256") != _digest(weights):
         raise CheckpointError(path, "damaged: these are not the weights that were saved")
     try:
         model = build(recipe["name"], recipe["n_outputs"], **recipe["overrides"])
