@@ -1,11 +1,14 @@
 """Emotify in both layouts, in miniature and as it is."""
 
+import zipfile
+
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
 
 from mirdl import datasets
+from mirdl.datasets import download
 from mirdl.datasets.emotify import EMOTIONS
 from mirdl.errors import DataError
 
@@ -130,3 +133,23 @@ def test_real_id3_tags_name_the_artist(real, shared):
     from mirdl.datasets.emotify import _artist
 
     assert _artist(shared / "emotify" / "original" / "rock_13.mp3") == "Brad Senne"
+
+
+@pytest.mark.parametrize("top", ["emotifymusic/", ""])
+def test_get_unpacks_to_where_load_looks(original, tmp_path, monkeypatch, top):
+    """Whether or not the archive holds the folder itself."""
+
+    def fetch(urls, path, n_bytes, progress):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.name == "data.csv":
+            path.write_bytes((original / "data.csv").read_bytes())
+        else:
+            with zipfile.ZipFile(path, "w") as file:
+                for mp3 in sorted((original / "emotifymusic").rglob("*.mp3")):
+                    inner = mp3.relative_to(original / "emotifymusic").as_posix()
+                    file.write(mp3, top + inner)
+        return path
+
+    monkeypatch.setattr(download, "fetch", fetch)
+    folder = datasets.get("emotify", tmp_path / "emotify", progress=False)
+    assert datasets.load("emotify", root=folder).waveform(23).shape == (4000,)

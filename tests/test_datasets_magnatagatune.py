@@ -143,6 +143,7 @@ def archive(tmp_path, monkeypatch, rng):
     content = (tmp_path / "mp3.zip").read_bytes()
     sizes = [5000, 5000, len(content) - 10000]
     monkeypatch.setattr(magnatagatune, "PARTS", dict(zip(magnatagatune.PARTS, sizes, strict=True)))
+    monkeypatch.setenv("MIRDL_SHARED", str(tmp_path / "nothing"))
     monkeypatch.setattr(magnatagatune, "MIRRORS", ("http://127.0.0.1:9/",))
     for part, end in zip(magnatagatune.PARTS, np.cumsum(sizes), strict=True):
         (folder / part).write_bytes(content[end - magnatagatune.PARTS[part] : end])
@@ -195,18 +196,32 @@ def reference(folder):
 
 def test_verify_finds_what_differs(folder):
     lists = reference(folder)
-    assert magnatagatune.verify(folder, lists) == []
+    dataset = datasets.load("magnatagatune", root=folder)
+    assert magnatagatune.verify(dataset, lists) == []
     labels = (lists / "val_gt_mtt.tsv").read_text().replace("0.0, 0.0, 0.0]", "1.0, 1.0, 1.0]", 1)
     (lists / "val_gt_mtt.tsv").write_text(labels)
     clean = (lists / "clean_test.txt").read_text().splitlines()
     (lists / "clean_test.txt").write_text("\n".join([*clean[1:], "f/unheard_of.mp3"]))
-    path, faults = zip(*magnatagatune.verify(folder, lists), strict=True)
+    path, faults = zip(*magnatagatune.verify(dataset, lists), strict=True)
     assert set(path) == {str(folder / "annotations_final.csv")}
     assert faults[0].startswith("1 val clips have other labels, first")
     assert faults[1:] == (
         "1 clips of the clean test list are left out: f/unheard_of.mp3",
         f"1 clips are not on the clean test list: {clean[0]}",
     )
+
+
+def test_check_reports_tables_and_files(archive, monkeypatch, tmp_path):
+    lists = reference(archive)
+    (lists / "tags.txt").write_text("\n".join(reversed(TOP_50)))
+    monkeypatch.setenv("MIRDL_SHARED", str(tmp_path / "shared"))
+    (tmp_path / "shared").mkdir()
+    lists.rename(tmp_path / "shared" / "magnatagatune")
+    datasets.get("magnatagatune", archive, progress=False)
+    (archive / PATHS[0]).write_bytes(b"")
+    report = datasets.check("magnatagatune", progress=False, root=archive)
+    assert report["reason"].iloc[0].endswith("val clips have other labels, first 14")
+    assert report.iloc[-1].tolist() == [str(archive / PATHS[0]), "empty: 0 bytes"]
 
 
 def test_order_of_tags_in_the_lists_does_not_matter(folder):
@@ -224,7 +239,8 @@ def test_order_of_tags_in_the_lists_does_not_matter(folder):
             values[a], values[b] = values[b], values[a]
             swapped.append(f"{clip}\t{values}")
         (lists / f"{name}_gt_mtt.tsv").write_text("\n".join(swapped))
-    assert magnatagatune.verify(folder, lists) == []
+    dataset = datasets.load("magnatagatune", root=folder)
+    assert magnatagatune.verify(dataset, lists) == []
 
 
 @pytest.fixture(scope="module")
@@ -272,9 +288,10 @@ def test_published_counts(published):
 
 @pytest.mark.real_data
 def test_clean_rule_gives_the_published_lists(published, shared):
-    clips = datasets.load("magnatagatune", split="clean", root=published).clips
-    assert clips["split"].value_counts().to_dict() == {"train": 15244, "test": 4332, "valid": 1529}
-    assert magnatagatune.verify(published, shared / "magnatagatune") == []
+    dataset = datasets.load("magnatagatune", split="clean", root=published)
+    sizes = dataset.clips["split"].value_counts().to_dict()
+    assert sizes == {"train": 15244, "test": 4332, "valid": 1529}
+    assert magnatagatune.verify(dataset, shared / "magnatagatune") == []
 
 
 @pytest.mark.real_data

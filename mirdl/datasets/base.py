@@ -1,7 +1,7 @@
 """One interface for every data set: a table of clips, their targets, their audio (lesson 02)."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -116,15 +116,7 @@ class Dataset:
         which = np.asarray(which)
         which = which if which.size else which.astype(int)
         rows = np.arange(len(self))[which]
-        return Dataset(
-            self.name,
-            self.clips.iloc[rows],
-            self.tags,
-            self.targets[rows],
-            self.task,
-            self.sample_rate,
-            self.truth,
-        )
+        return replace(self, clips=self.clips.iloc[rows], targets=self.targets[rows])
 
     def subset(self, split):
         """Return the clips of one split: "train", "valid" or "test"."""

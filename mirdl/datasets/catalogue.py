@@ -22,7 +22,6 @@ class Entry(NamedTuple):
 
 
 NON_COMMERCIAL = "CC BY-NC-SA"
-UNKNOWN = float("nan")  # what the sources do not say
 CATALOGUE = {
     "minitag": Entry("minitag", "embedded: rendered music, 24 tags and its scores", "CC0", 0.04),
     "folder": Entry("folder", "your own audio, with a CSV or a subfolder a class", "yours", 0),
@@ -33,10 +32,10 @@ CATALOGUE = {
         "emotify", "400 excerpts of 1 min, 4 genres, 9 felt emotions", NON_COMMERCIAL, 0.36
     ),
     "gtzan": Entry("gtzan", "1,000 excerpts of 30 s, 10 genres; faulty", "none given", 1.2),
-    "ballroom": Entry("external", "698 excerpts of 30 s, 10 dances", NON_COMMERCIAL, UNKNOWN),
-    "irmas": Entry("external", "9,579 excerpts, 11 instruments", NON_COMMERCIAL, UNKNOWN),
+    "ballroom": Entry("external", "698 excerpts of 30 s, 10 dances", NON_COMMERCIAL, 0),
+    "irmas": Entry("external", "9,579 excerpts, 11 instruments", NON_COMMERCIAL, 0),
     "medley_solos_db": Entry("external", "21,571 clips of 3 s, 8 instruments", "CC BY", 7.9),
-    "tinysol": Entry("external", "2,913 notes, 14 instruments", "CC BY", UNKNOWN),
+    "tinysol": Entry("external", "2,913 notes, 14 instruments", "CC BY", 0),
     "urbansound8k": Entry("external", "8,732 city sounds, 10 classes", "CC BY-NC", 6.0),
 }
 
@@ -52,8 +51,9 @@ def catalogue():
     Returns
     -------
     pandas.DataFrame
-        Index ``name``; columns ``description``, ``licence``, ``gigabytes`` (of the download),
-        ``present``, ``folder`` (where ``load`` looks; empty for your own).
+        Index ``name``; columns ``description``, ``licence``, ``gigabytes`` (of the download; 0
+        where there is none, or no size is known), ``present``, ``folder`` (where ``load`` looks;
+        empty for your own).
     """
     rows = {}
     for name, entry in CATALOGUE.items():
@@ -159,12 +159,10 @@ def check(dataset, progress=True, **options):
     """
     from mirdl import audio
 
-    faults = []
     if isinstance(dataset, str):
-        module = _module(dataset)
         dataset = load(dataset, **options)
-        if hasattr(module, "verify"):
-            faults = module.verify(options.get("root"))
+    module = _module(dataset.name) if dataset.name in CATALOGUE else None
+    faults = module.verify(dataset) if hasattr(module, "verify") else []
     needed = dataset.clips.groupby("path")["end"].max().fillna(1.0) - audio.TOLERANCE
 
     def reason(path):

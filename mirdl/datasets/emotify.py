@@ -17,15 +17,8 @@ from mirdl.paths import shared_folder
 
 SOURCE = "http://www2.projects.science.uu.nl/memotion/emotifydata"
 EMOTIONS = [
-    "amazement",
-    "solemnity",
-    "tenderness",
-    "nostalgia",
-    "calmness",
-    "power",
-    "joyful_activation",
-    "tension",
-    "sadness",
+    *("amazement", "solemnity", "tenderness", "nostalgia", "calmness"),
+    *("power", "joyful_activation", "tension", "sadness"),
 ]
 TARGETS = ("genre", "emotions", "emotion_fractions", "mtt_tags")
 

@@ -44,14 +44,7 @@ SPLIT_NAMES = {"training": "train", "validation": "valid"}
 
 
 def load(
-    name,
-    target="tags",
-    unit="clip",
-    split=None,
-    sample_rate=16000,
-    root=None,
-    fold=0,
-    seed=0,
+    name, target="tags", unit="clip", split=None, sample_rate=16000, root=None, fold=0, seed=0
 ):
     """Load a data set that mirdata or soundata indexes.
 

@@ -159,12 +159,13 @@ def get(root=None, progress=True):
     return folder
 
 
-def verify(root=None, reference=None):
+def verify(dataset, reference=None):
     """Compare the tables with the lists that papers published, where those are at hand.
 
     Parameters
     ----------
-    root : path-like, optional
+    dataset : Dataset
+        What ``load`` gave; its folder is looked at.
     reference : path-like, optional
         A folder with ``index_mtt.tsv``, ``tags.txt``, ``val_gt_mtt.tsv`` and ``test_gt_mtt.tsv``
         (musicnn-training) and ``clean_<split>.txt`` (SampleCNN); by default
@@ -179,7 +180,7 @@ def verify(root=None, reference=None):
     if reference is None and (shared is None or not (shared / "magnatagatune").is_dir()):
         return []
     reference = Path(reference or shared / "magnatagatune")
-    path = home("magnatagatune", root) / "annotations_final.csv"
+    path = Path(dataset.clips["path"].iloc[0]).parents[1] / "annotations_final.csv"
     table = _annotations(path.parent).set_index("clip_id")
     faults = []
 
