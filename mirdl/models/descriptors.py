@@ -3,7 +3,6 @@
 import hashlib
 import inspect
 import io
-import json
 import os
 import warnings
 import zipfile
@@ -35,6 +34,8 @@ FEATURES = {"mfcc120": mfcc120, "mfcc": mfcc_frames, "tempo": tempo}
 def extract(dataset, feature):
     """Compute a feature of every clip, or read it from the cache.
 
+    The cache keeps clips, not data sets: splits, folds and targets share what was computed once.
+
     Parameters
     ----------
     dataset : Dataset
@@ -46,22 +47,26 @@ def extract(dataset, feature):
         For each clip float32 (n_rows, n_values): one row, or one for each frame; no row where
         the clip cannot be read, which a warning reports.
     """
-    path = cache_folder() / "features" / f"{dataset.name}-{feature}-{_key(dataset, feature)}.npz"
-    try:
-        with np.load(path) as stored:
-            values, counts, faults = (stored[name] for name in ("values", "counts", "faults"))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        values, counts, faults = _compute(dataset, feature)
-        buffer = io.BytesIO()
-        np.savez(buffer, values=values, counts=counts, faults=faults)
-        write_atomically(path, buffer.getvalue())
-    if len(faults):
+    code = hashlib.sha256(inspect.getsource(FEATURES[feature]).encode()).hexdigest()[:16]
+    path = (
+        cache_folder() / "features" / f"{dataset.name}-{dataset.sample_rate}-{feature}-{code}.npz"
+    )
+    known, keys = _read(path), _keys(dataset)
+    missing = [i for i, key in enumerate(keys) if key not in known]
+    if missing:
+        known.update(
+            zip([keys[i] for i in missing], _compute(dataset, feature, missing), strict=True)
+        )
+        _write(path, known)
+    rows, faults = zip(*[known[key] for key in keys], strict=True)
+    faults = [fault for fault in faults if fault]
+    if faults:
         warnings.warn(f"{len(faults)} clips skipped, the first: {faults[0]}", stacklevel=2)
-    return np.split(values, np.cumsum(counts)[:-1])
+    return list(rows)
 
 
-def _compute(dataset, feature):
-    """Return features end to end, their number of rows for each clip, and what was wrong."""
+def _compute(dataset, feature, clips):
+    """Return, for each of these clips, its features and what was wrong with it."""
 
     def one(i):
         path = dataset.clips["path"][i]
@@ -70,25 +75,50 @@ def _compute(dataset, feature):
             audio.check(waveform, path, min_seconds=0.2, sample_rate=dataset.sample_rate)
         except AudioError as error:
             return None, str(error)
-        return np.atleast_2d(FEATURES[feature](waveform, dataset.sample_rate)), None
+        rows = np.atleast_2d(FEATURES[feature](waveform, dataset.sample_rate))
+        return rows.astype(np.float32), ""
 
     # Threads: the transforms work outside Python's lock
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        results = threads.map(one, range(len(dataset)))
-        bar = tqdm(results, feature, len(dataset), disable=None, unit="clip")  # terminals only
-        rows, faults = zip(*bar, strict=True)
-    found = [r for r in rows if r is not None]
-    values = np.concatenate(found).astype(np.float32) if found else np.zeros((0, 1), np.float32)
-    counts = np.array([0 if r is None else len(r) for r in rows])
-    return values, counts, np.array([fault for fault in faults if fault], dtype=str)
+        results = threads.map(one, clips)
+        found = list(
+            tqdm(results, feature, len(clips), disable=None, unit="clip")
+        )  # terminals only
+    width = max((rows.shape[1] for rows, _ in found if rows is not None), default=1)
+    nothing = np.zeros((0, width), np.float32)
+    return [(nothing if rows is None else rows, fault) for rows, fault in found]
 
 
-def _key(dataset, feature):
-    """Hash what the features depend on: the files, the parts of them, the code."""
-    files = [(path, _signature(path)) for path in dataset.clips["path"]]
-    parts = dataset.clips[["start", "end"]].to_numpy(dtype=float).tolist()
-    text = json.dumps([dataset.sample_rate, inspect.getsource(FEATURES[feature]), files, parts])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def _read(path):
+    """Return what is cached: clip to (features, fault). A damaged cache is made again."""
+    try:
+        with np.load(path) as stored:
+            parts = np.split(stored["values"], np.cumsum(stored["counts"])[:-1])
+            return dict(zip(stored["keys"], zip(parts, stored["faults"], strict=True), strict=True))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return {}
+
+
+def _write(path, known):
+    rows, faults = zip(*known.values(), strict=True)
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        keys=list(known),
+        values=np.concatenate([r for r in rows if len(r)] or [rows[0]]),
+        counts=[len(r) for r in rows],
+        faults=faults,
+    )
+    write_atomically(path, buffer.getvalue())
+
+
+def _keys(dataset):
+    """Name each clip by what its features depend on: the file as it is now, and the part of it."""
+    signature = {path: _signature(path) for path in dataset.clips["path"].unique()}
+    columns = (dataset.clips[name] for name in ("path", "start", "end"))
+    return [
+        f"{path} {start} {end} {signature[path]}" for path, start, end in zip(*columns, strict=True)
+    ]
 
 
 def _signature(path):
