@@ -294,7 +294,22 @@ def test_evaluate_takes_baselines(rng):
         def predict(self, dataset):
             return dataset.targets
 
-    assert evaluate(Oracle(), multilabel(rng)).metrics["roc_auc"] == 1
+    dataset = multilabel(rng)
+    dataset.clips["path"] = "a.ogg"
+    assert evaluate(Oracle(), dataset).metrics["roc_auc"] == 1
+
+
+def test_evaluate_skips_clips_that_a_baseline_could_not_read():
+    class Deaf:
+        def predict(self, dataset):
+            return np.array([[0.9], [np.nan], [0.1]])
+
+    targets = np.array([[1], [1], [0]], dtype=np.float32)
+    dataset = Clips(targets, list("abc"), waveforms=[None] * 3)
+    dataset.clips["path"] = ["a.ogg", "b.ogg", "c.ogg"]
+    result = evaluate(Deaf(), dataset, n_bootstrap=10)
+    assert result.skipped == ["b.ogg: no score"]
+    assert result.scores.shape == (2, 1)
 
 
 def test_evaluate_reads_from_a_pack():

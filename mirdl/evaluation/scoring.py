@@ -306,7 +306,11 @@ def evaluate(
         Clips that cannot be read are reported in ``skipped`` and are part of no number.
     """
     if not isinstance(model, torch.nn.Module):
-        return score(model.predict(dataset), dataset, n_bootstrap)
+        scores = model.predict(dataset)
+        heard = np.isfinite(scores).all(axis=1)
+        skipped = [f"{path}: no score" for path in dataset.clips["path"][~heard]]
+        dataset = dataset.select(heard) if skipped else dataset
+        return score(scores[heard], dataset, n_bootstrap, skipped=skipped)
     windows = window_scores(model, dataset, hop, batch_size, device, audio)
     heard = np.unique(windows.clip)
     scores = [aggregate(windows.scores[windows.clip == i], dataset.task) for i in heard]

@@ -3,13 +3,13 @@
 from mirdl import models
 from mirdl.evaluation import evaluate
 from mirdl.experiments.plan import Run
-
-#: Baselines whose fit draws random numbers; the others give the same scores for every seed.
-RANDOM = ("boosted_trees", "gmm", "codebook")
+from mirdl.models.baselines import RANDOM
 
 
 def baseline(seed, settings, name="logistic_regression", target="tags"):
     """Train a baseline on the training clips and score it on the test clips.
+
+    The validation clips serve those that choose from a grid.
 
     Parameters
     ----------
@@ -24,7 +24,8 @@ def baseline(seed, settings, name="logistic_regression", target="tags"):
     Evaluation
     """
     dataset = settings.dataset(target)
-    model = models.build(name, seed=seed).fit(dataset.subset("train"))
+    model = models.build(name, seed=seed)
+    model.fit(dataset.subset("train"), dataset.subset("valid"))
     return evaluate(model, dataset.subset("test"))
 
 
