@@ -18,8 +18,10 @@ HEADER += [" mood", " liked", " disliked", " age", " gender", " mother tongue"]
 
 
 @pytest.fixture(autouse=True)
-def nothing_shared(monkeypatch, tmp_path):
+def nothing_shared(request, monkeypatch, tmp_path):
     """Only the tests that ask for ../shared may see it."""
+    if "shared" in request.fixturenames:
+        return
     monkeypatch.setenv("MIRDL_SHARED", str(tmp_path / "nothing"))
 
 
@@ -99,13 +101,8 @@ def test_absent(tmp_path):
         datasets.load("emotify", root=tmp_path)
 
 
-@pytest.fixture
-def real(monkeypatch):
-    monkeypatch.delenv("MIRDL_SHARED")
-
-
 @pytest.mark.real_data
-def test_the_300_tracks(real, shared):
+def test_the_300_tracks(shared):
     dataset = datasets.load("emotify", root=shared / "emotify")
     assert len(dataset) == 300
     assert dataset.targets.tolist().count(0) == 75
@@ -116,7 +113,7 @@ def test_the_300_tracks(real, shared):
 
 
 @pytest.mark.real_data
-def test_targets_of_the_real_tracks(real, shared):
+def test_targets_of_the_real_tracks(shared):
     mtt = datasets.load("emotify", target="mtt_tags", root=shared / "emotify")
     assert mtt.targets.shape == (181, 20)
     assert mtt.targets[:, mtt.tags.index("guitar")].sum() == 62
@@ -129,7 +126,7 @@ def test_targets_of_the_real_tracks(real, shared):
 
 
 @pytest.mark.real_data
-def test_real_id3_tags_name_the_artist(real, shared):
+def test_real_id3_tags_name_the_artist(shared):
     from mirdl.datasets.emotify import _artist
 
     assert _artist(shared / "emotify" / "original" / "rock_13.mp3") == "Brad Senne"

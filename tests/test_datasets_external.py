@@ -1,6 +1,7 @@
 """GTZAN with its fault-filtered split; mirdata's and soundata's sets in their layouts."""
 
 import json
+import tarfile
 import zipfile
 
 import mirdata
@@ -72,6 +73,18 @@ def test_gtzan_incomplete_or_absent(tmp_path):
         datasets.load("gtzan", root=tmp_path)
     with pytest.raises(DataError, match=r"no files such as blues.00000.wav"):
         datasets.load("gtzan")
+
+
+def test_gtzan_is_fetched_and_unpacked_once(genres, tmp_path, monkeypatch):
+    def fetch(urls, path, n_bytes, progress):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(path, "w:gz") as file:
+            file.add(genres / "genres_original", arcname="genres")
+        return path
+
+    monkeypatch.setattr(download, "fetch", fetch)
+    folder = datasets.get("gtzan", tmp_path / "gtzan", progress=False)
+    assert len(datasets.load("gtzan", root=folder)) == 930
 
 
 def write_index(folder, name, kind, files):
@@ -182,8 +195,6 @@ def test_get_fetches_what_mirdata_lists(tmp_path, monkeypatch):
             with zipfile.ZipFile(path, "w") as file:
                 file.writestr("BallroomAnnotations-master/a.beats", "0.5 1")
         elif path.suffix == ".gz":
-            import tarfile
-
             inner = (
                 "BallroomData"
                 if "data1" in path.name

@@ -59,7 +59,7 @@ def fetch(urls, path, known_hash=None, n_bytes=0, exact=False, progress=True):
             pooch.retrieve(url, known_hash, path.name, path.parent, downloader=receive)
             return path
         except (requests.RequestException, ValueError) as error:
-            failures.append(f"{url} ({error})")
+            failures.append(f"{url} ({_reason(error)})")
     raise DataError(
         path,
         f"cannot be downloaded: {'; '.join(failures)}. "
@@ -95,6 +95,15 @@ def _receive(url, output_file, _, part, n_bytes, progress):
         part.unlink()
         raise ValueError(f"{size:,} bytes came, the published size is {n_bytes:,}")
     shutil.move(part, output_file)
+
+
+def _reason(error):
+    """Return why an address gave nothing, without the nested text of network errors."""
+    if isinstance(error, requests.Timeout):
+        return "no answer in time"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection"
+    return str(error)
 
 
 def need_space(folder, n_bytes):
@@ -155,6 +164,24 @@ def untar(archive, folder):
         raise DataError(archive, f"would write outside its folder: {error}") from error
     except (tarfile.TarError, EOFError, OSError) as error:
         raise DataError(archive, f"damaged archive: {error}") from error
+
+
+def unpack(archive, folder, inner_folders=(), progress=True):
+    """Unpack an archive once, and move up what lies in its inner folders.
+
+    Other files than zip and tar are left as they are; errors as ``unzip``'s.
+    """
+    done = archive.with_name(f".{archive.name}.unpacked")
+    if done.is_file() or archive.suffix not in (".zip", ".gz", ".tar", ".bz2"):
+        return
+    if archive.suffix == ".zip":
+        unzip(archive, folder, progress)
+    else:
+        untar(archive, folder)
+    for inner in inner_folders or ():
+        shutil.copytree(folder / inner, folder, copy_function=shutil.move, dirs_exist_ok=True)
+        shutil.rmtree(folder / inner)
+    done.touch()
 
 
 def _inside(folder, name):

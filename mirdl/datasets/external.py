@@ -6,7 +6,6 @@ licences of its authors.
 """
 
 import importlib
-import shutil
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +28,6 @@ class Source(NamedTuple):
 
 
 SOURCES = {
-    "gtzan": Source("mirdata", "gtzan_genre", "genre"),
     "ballroom": Source("mirdata", "ballroom", "genre"),
     "irmas": Source("mirdata", "irmas", "instrument", "split"),
     "medley_solos_db": Source(
@@ -111,7 +109,8 @@ def get(name, root=None, progress=True):
     for key, remote in dataset.remotes.items():
         if index.partial_download is None or key in index.partial_download:
             into = folder / (remote.destination_dir or "")
-            _unpack(_fetch(remote, into, progress), into, remote.unpack_directories, progress)
+            archive = _fetch(remote, into, progress)
+            download.unpack(archive, into, remote.unpack_directories, progress)
     return folder
 
 
@@ -156,18 +155,3 @@ def _fetch(remote, folder, progress):
     known_hash = f"md5:{remote.checksum}"
     path = folder / remote.filename
     return download.fetch([remote.url], path, known_hash, progress=progress)
-
-
-def _unpack(archive, into, inner_folders, progress):
-    """Unpack an archive once, and move what lies in its inner folders up, as the index expects."""
-    done = archive.with_name(f".{archive.name}.unpacked")
-    if done.is_file() or archive.suffix not in (".zip", ".gz", ".tar", ".bz2"):
-        return
-    if archive.suffix == ".zip":
-        download.unzip(archive, into, progress)
-    else:
-        download.untar(archive, into)
-    for inner in inner_folders or ():
-        shutil.copytree(into / inner, into, copy_function=shutil.move, dirs_exist_ok=True)
-        shutil.rmtree(into / inner)
-    done.touch()

@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mirdl.datasets import external, splits
+from mirdl.datasets import download, splits
 from mirdl.datasets.base import SPLITS, Dataset, choose, class_numbers, home
 from mirdl.errors import DataError
 
 GENRES = "blues classical country disco hiphop jazz metal pop reggae rock".split()  # noqa: SIM905
+SOURCE = "https://huggingface.co/datasets/marsyas/gtzan/resolve/main/data/genres.tar.gz"
 EXCERPT = re.compile(rf"({'|'.join(GENRES)})\.\d{{5}}")
 
 
@@ -63,8 +64,7 @@ def load(target="genre", unit="clip", split="filtered", sample_rate=16000, root=
     if not files:
         raise DataError(
             folder,
-            "no files such as blues.00000.wav; `mirdl data get gtzan`, or put a copy here, "
-            "since the original source has been offline for years",
+            "no files such as blues.00000.wav; `mirdl data get gtzan`, or put a copy here",
         )
     clips = pd.DataFrame({"clip_id": list(files), "path": list(files.values())})
     clips = clips.assign(start=0.0, end=np.nan, artist=clips["clip_id"])
@@ -112,8 +112,16 @@ def filtered(folder=None):
 
 
 def get(root=None, progress=True):
-    """Download GTZAN from where mirdata knows it (1.2 GB), and unpack it."""
-    return external.get("gtzan", root, progress)
+    """Download GTZAN (1.2 GB) from where its authors keep it now, and unpack it.
+
+    mirdata knows only the first address, which has not answered for years.
+    """
+    folder = home("gtzan", root)
+    archive = download.fetch(
+        [SOURCE], folder / "genres.tar.gz", n_bytes=1_230_000_000, progress=progress
+    )
+    download.unpack(archive, folder, progress=progress)
+    return folder
 
 
 def _from_torchaudio():
