@@ -55,7 +55,8 @@ def train(options):
         if options.save_results:
             _save_results(options, dataset, seed, minutes, result)
     _print_scores(evaluations)
-    print(f"in {folder}: test.csv, and for networks model.safetensors and history.csv, by seed")
+    kept = "scores by tag" if options.model in models.BASELINES else "weights, history and scores"
+    print(f"{kept} are in {folder}")
 
 
 def evaluate(options):

@@ -96,13 +96,25 @@ def test_train_explains_unknown_options(tones, in_folder, capsys):
     assert "wings" in capsys.readouterr().err
 
 
-def test_interrupted_training_says_how_to_go_on(tones, in_folder, monkeypatch, capsys):
-    def interrupted(*arguments, **options):
-        raise KeyboardInterrupt
+def test_interrupted_training_goes_on_where_it_was(tones, in_folder, monkeypatch, capsys):
+    by_tens = ["--fit", "steps_per_epoch=10", "batch_size=8"]
+    validate, calls = training._validate, []
 
-    monkeypatch.setattr(training, "_validate", interrupted)
-    assert train(tones) == 130
+    def interrupted(*arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return validate(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_validate", interrupted)
+        assert train(tones, "--folder", "broken", *by_tens) == 130
     assert "run the same command again" in capsys.readouterr().err
+    assert not (in_folder / "broken/seed0/model.safetensors").exists()
+    assert train(tones, "--folder", "broken", *by_tens) == 0
+    assert train(tones, "--folder", "unbroken", *by_tens) == 0
+    one, other = (in_folder / name / "seed0/model.safetensors" for name in ("broken", "unbroken"))
+    assert one.read_bytes() == other.read_bytes()
 
 
 def test_evaluate_uses_the_tags_that_both_know(tones, tmp_path, weights, capsys):
