@@ -109,9 +109,7 @@ def _clips(folder, unit):
     wanted = ["track_id", "path", "artist", "split", "seconds", "dance", "lead", "tags"]
     wanted += ["tempo", "key", "arousal", "valence"]
     if not (folder / "tracks.csv").is_file():
-        raise DataError(
-            folder / "tracks.csv", "no such table; make one with `mirdl data render --out FOLDER`"
-        )
+        raise DataError(folder / "tracks.csv", "no such table; `mirdl data render` makes one")
     tracks = read_table(folder / "tracks.csv", wanted, dtype=text)
     tracks["path"] = [str(folder.resolve() / path) for path in tracks["path"]]
     if unit == "track":
@@ -207,8 +205,8 @@ def _events(track, target):
 def chord_number(name):
     """Return the number in ``CHORDS`` of a chord written as "C:min7" or "Bb": major, minor or "N".
 
-    The quality is reduced to its third; chords that have none (suspended, diminished, augmented)
-    count as no chord.
+    The quality is reduced to its third; chords without major or minor triad (suspended, diminished, augmented)
+    count as no chord, and so do power chords.
     """
     root, _, quality = name.partition(":")
     root = FLATS.get(root, root)
