@@ -205,8 +205,8 @@ def _events(track, target):
 def chord_number(name):
     """Return the number in ``CHORDS`` of a chord written as "C:min7" or "Bb": major, minor or "N".
 
-    The quality is reduced to its third; chords without major or minor triad (suspended, diminished, augmented)
-    count as no chord, and so do power chords.
+    Sevenths and other additions are dropped; what holds no major or minor triad (suspended,
+    diminished, augmented and power chords) counts as no chord.
     """
     root, _, quality = name.partition(":")
     root = FLATS.get(root, root)
