@@ -3,10 +3,13 @@
 Each function draws into ``ax`` (a new figure where none is given) and returns the Axes.
 """
 
+import io
+
 import librosa.display
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import ticker
+from PIL import Image
 
 STYLE = {
     "figure.dpi": 100,
@@ -28,8 +31,18 @@ STYLE = {
 
 
 def use_style():
-    """Set the style of the course for all figures that follow; lessons call it once."""
+    """Set the style of the course for all figures that follow; lessons call it once.
+
+    In a notebook it also stores figures with 128 colours: a third of the bytes, and no difference
+    to the eye, where a dozen spectrograms a lesson would fill its megabyte.
+    """
     plt.rcParams.update(STYLE)
+    from IPython import get_ipython
+
+    if get_ipython():
+        plt.switch_backend(plt.get_backend())  # now: it sets a formatter of its own
+        formatters = get_ipython().display_formatter.formatters
+        formatters["image/png"].for_type(plt.Figure, _few_colours)
 
 
 def plot_waveform(waveform, sample_rate=16_000, ax=None, title=None):
@@ -236,3 +249,12 @@ def _axes(ax, title, size=None):
     if title:
         ax.set_title(title)
     return ax
+
+
+def _few_colours(figure):
+    """Return a figure as PNG (bytes) with a palette of 128 colours."""
+    drawn, stored = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", bbox_inches="tight")
+    image = Image.open(drawn).convert("RGB")
+    image.quantize(128, dither=Image.Dither.NONE).save(stored, format="PNG", optimize=True)
+    return stored.getvalue()

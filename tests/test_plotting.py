@@ -1,5 +1,6 @@
 """mirdl.plotting: axes with units, rows in order, missing rows shown."""
 
+import io
 import warnings
 
 import matplotlib
@@ -10,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from mirdl import plotting
 from mirdl.plotting import (
@@ -117,3 +119,15 @@ def test_confusion():
     assert labels(ax.xaxis) == labels(ax.yaxis) == ["waltz", "tango"]
     assert sorted(text.get_text() for text in ax.texts) == ["1", "3"]
     np.testing.assert_allclose(ax.images[0].get_array(), [[0.75, 0.25], [0, 0]])
+
+
+def test_stored_figures_have_a_palette_and_look_the_same(rng):
+    ax = plot_spectrogram(rng.random((96, 300)), unit="dB")
+    stored = Image.open(io.BytesIO(plotting._few_colours(ax.figure)))
+    whole = io.BytesIO()
+    ax.figure.savefig(whole, format="png", bbox_inches="tight")
+    original = Image.open(whole)
+    assert (stored.mode, stored.size) == ("P", original.size)
+    difference = np.subtract(stored.convert("RGB"), original.convert("RGB"), dtype=float)
+    assert np.abs(difference).mean() < 2  # of 255
+    assert len(plotting._few_colours(ax.figure)) < whole.tell() / 2
