@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+from ctypes.util import find_library
 
 import numpy as np
 import pytest
@@ -218,3 +219,19 @@ def test_tag_reads_real_stereo_mp3(shared, weights, capsys):
     assert files
     assert cli.main(["tag", *files, "--model", str(weights), "--top", "1"]) == 0
     assert capsys.readouterr().out.count(".mp3") == len(files)
+
+
+@pytest.mark.skipif(not find_library("fluidsynth"), reason="no FluidSynth")
+def test_render_and_compare(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("fluidsynth")
+    monkeypatch.setenv("MIRDL_DATA", str(tmp_path))
+    arguments = ["data", "render", "--tracks", "1", "--workers", "1", "--quiet"]
+    assert cli.main([*arguments, "--folder", str(tmp_path / "minitag")]) == 0
+    again = [*arguments, "--folder", str(tmp_path / "again"), "--verify"]
+    assert cli.main(again) == 0
+    assert "all 1 tracks" in capsys.readouterr().out
+    table = tmp_path / "minitag" / "tracks.csv"
+    (digest,) = (row["sha256"] for row in csv.DictReader(table.open()))
+    table.write_text(table.read_text().replace(digest, "0" * 64))
+    assert cli.main(again) == 2
+    assert "sound different" in capsys.readouterr().err
