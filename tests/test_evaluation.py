@@ -59,8 +59,8 @@ class Clips:
         return replace(
             self,
             targets=self.targets[index],
-            artists=[self.artists[i] for i in index],
-            waveforms=[self.waveforms[i] for i in index],
+            artists=[self.artists[i] for i in np.arange(len(self))[index]],
+            waveforms=[self.waveforms[i] for i in np.arange(len(self))[index]],
         )
 
 
