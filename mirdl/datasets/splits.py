@@ -104,7 +104,8 @@ def artist_folds(clips, labels=None, n_folds=5, seed=0):
     rarest_first = np.argsort(strata.sum(axis=0), kind="stable")
     label = np.argmax(strata[:, rarest_first], axis=1)
     common = np.bincount(label)[label] >= n_folds
-    label[~common] = -1  # a stratum smaller than the number of folds cannot be spread
+    # a stratum smaller than the number of folds cannot be spread: it joins the largest
+    label[~common] = np.bincount(label).argmax()
     folds = np.empty(len(clips), dtype=int)
     splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
     artist = pd.factorize(clips["artist"], use_na_sentinel=False)[0]
