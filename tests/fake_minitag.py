@@ -54,7 +54,7 @@ def make(folder):
                     "start": 2 * k,
                     "end": 2 * k + 2,
                     "tags": "|".join(tags[: 2 - (k == 2)]),
-                    "seen_programs": True,
+                    "seen_programs": k < 2,
                 }
             )
         annotations.append(

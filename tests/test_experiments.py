@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import fake_minitag
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +11,16 @@ import pytest
 from mirdl import datasets
 from mirdl.errors import DataError, MirdlError
 from mirdl.evaluation import score, verdict
-from mirdl.experiments import plan, runner, settings, store
+from mirdl.experiments import (
+    baselines,
+    emotify,
+    networks,
+    plan,
+    runner,
+    settings,
+    splits,
+    store,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -181,3 +191,46 @@ def test_every_planned_run_has_a_file_of_its_own():
     files = [store.path_of(*runner.row(run, v)) for run in runs for v in run.variants]
     assert len(set(files)) == len(files)
     assert sum(run.minutes for run in runs) < 8 * 60  # core-minutes, the budget of the course
+
+
+# ------------------------------------------------------------- the functions, on tiny data
+
+
+def first_seeds(*modules):
+    """One run for every line of the tables, and the target or split that comes first."""
+    lines = {(run.experiment, run.system): run for m in modules for run in reversed(m.RUNS)}
+    return [pytest.param(run, id=f"{run.experiment}-{run.system}") for run in lines.values()]
+
+
+@pytest.mark.filterwarnings("ignore:Number of distinct clusters")
+@pytest.mark.parametrize("run", first_seeds(splits, baselines, networks))
+def test_every_line_of_the_tables_runs(run, tmp_path, monkeypatch):
+    fake_minitag.make(tmp_path / "minitag")
+    monkeypatch.setenv("MIRDL_DATA", str(tmp_path))
+    for variant, made in runner.execute(run, settings.choose(budget="smoke")).items():
+        assert variant in run.variants
+        assert made.n_artists >= 1
+    table = store.table(run.experiment, run.variants[0], planned=[run])
+    assert table["seeds"].tolist() == ["1 of 1"]
+
+
+def test_folds_of_tracks_and_of_artists_score_the_same_clips(tmp_path, monkeypatch):
+    fake_minitag.make(tmp_path / "minitag")
+    monkeypatch.setenv("MIRDL_DATA", str(tmp_path))
+    sides = [
+        splits.split_leak(0, settings.choose(), "knn", "tags", split)
+        for split in ("random", "artist")
+    ]
+    assert sides[0].scores.shape == sides[1].scores.shape == (30, 4)
+    assert verdict(*sides).text in ("holds", "does not hold", "cannot be told")
+
+
+@pytest.mark.real_data
+@pytest.mark.slow
+def test_real_music_is_scored_out_of_fold(shared):
+    chosen = settings.choose("emotify", "smoke")
+    made = emotify.out_of_fold(0, chosen, "majority", "genre")
+    assert made.metrics["accuracy"] == pytest.approx(0.25, abs=0.1)
+    network = emotify.out_of_fold(0, chosen, "dieleman_spectrogram", "mtt_tags")
+    assert network.scores.shape == (181, 20)
+    assert network.parameters > 60_000
