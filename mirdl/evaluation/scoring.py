@@ -124,7 +124,8 @@ def score(scores, dataset, n_bootstrap=1000, *, seed=0, skipped=(), parameters=N
     points = m.point_metrics(scores, targets, task)
     table = pd.DataFrame({"output": dataset.tags, **m.per_output(scores, targets, task)})
     for name, values in by_output.items():
-        table[f"{name}_low"], table[f"{name}_high"] = _interval(values, table[name].to_numpy())
+        ends = _interval(name, values, table[name].to_numpy())
+        table[f"{name}_low"], table[f"{name}_high"] = ends
     if task != "regression":
         table["positives"] = table["positives"].astype(int)
     return Evaluation(
@@ -132,7 +133,7 @@ def score(scores, dataset, n_bootstrap=1000, *, seed=0, skipped=(), parameters=N
         metrics=points,
         chance=m.chance_levels(targets, task, n_outputs),
         interval={
-            name: tuple(float(end[0]) for end in _interval(values[:, None], points[name]))
+            name: tuple(float(end[0]) for end in _interval(name, values[:, None], points[name]))
             for name, values in replicates.items()
         },
         table=table.set_index("output"),
@@ -357,7 +358,11 @@ class SharedTags(torch.nn.Module):
         return self.model(audio)[:, self.columns]
 
 
-def _interval(replicates, points):
+#: The values a metric can take, where they are not 0 to 1.
+RANGES = {"rmse": (0, np.inf), "r2": (-np.inf, 1)}
+
+
+def _interval(metric, replicates, points):
     """Return the ends of the 95 % interval of each column; NaN where there is no value.
 
     The percentiles are moved by the bias of the bootstrap, the replicates' mean minus the point:
@@ -366,4 +371,5 @@ def _interval(replicates, points):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # columns of NaN only
         bias = np.nanmean(replicates, axis=0) - points
-        return np.nanpercentile(replicates, [2.5, 97.5], axis=0) - bias
+        ends = np.nanpercentile(replicates, [2.5, 97.5], axis=0) - bias
+    return ends.clip(*RANGES.get(metric, (0, 1)))
