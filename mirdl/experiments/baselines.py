@@ -29,6 +29,9 @@ def baseline(seed, settings, name="logistic_regression", target="tags"):
     return evaluate(model, dataset.subset("test"))
 
 
+#: Those that take about a minute.
+SLOW = ("svm_linear", "gmm")
+
 RUNS = [
     Run(
         "baselines",
@@ -36,7 +39,7 @@ RUNS = [
         baseline,
         seed,
         (target,),
-        minutes=0.5,
+        minutes=1 if name in SLOW else 0.2,
         target=target,
         options={"name": name, "target": target},
     )

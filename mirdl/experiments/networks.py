@@ -65,7 +65,7 @@ RUNS = [
         target=target,
         options={"name": name, "target": target},
     )
-    for name, minutes in (("dieleman_spectrogram", 1.5), ("fcn", 3))
+    for name, minutes in (("dieleman_spectrogram", 0.5), ("fcn", 3))
     for target in ("tags", "dance")
     for seed in range(3)
 ]
