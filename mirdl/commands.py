@@ -66,7 +66,8 @@ def evaluate(options):
     model = models.load(options.weights)
     dataset = _dataset(options, model.sample_rate)
     if list(dataset.tags) != list(model.tags):
-        model, dataset = _shared_tags(model, dataset, options.weights)
+        model = evaluation.SharedTags(model, dataset)
+        dataset = model.dataset
         print(f"tags in common: {', '.join(dataset.tags)}")
     part = dataset if options.part == "all" else dataset.subset(options.part)
     hop = None if options.hop is None else round(options.hop * model.sample_rate)
@@ -272,28 +273,6 @@ def _training_options(pairs):
         if name not in allowed:
             raise MirdlError(f"no training option {name!r}; choose from {', '.join(allowed)}")
     return given
-
-
-def _shared_tags(model, dataset, weights):
-    """Return a network and a data set that are cut down to the tags that both have."""
-    import torch
-
-    common = [name for name in model.tags if name in dataset.tags]
-    if not common or dataset.task != "multilabel" or model.task != "multilabel":
-        raise MirdlError(f"{weights} knows {', '.join(model.tags)}; that is not {dataset.name}'s")
-    columns = [model.tags.index(name) for name in common]
-
-    class Columns(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.model, self.sample_rate = model, model.sample_rate
-            self.n_samples = model.n_samples
-
-        def forward(self, audio):
-            return self.model(audio)[:, columns]
-
-    targets = dataset.targets[:, [dataset.tags.index(name) for name in common]]
-    return Columns(), replace(dataset, tags=common, targets=targets)
 
 
 def _print_scores(evaluations):
