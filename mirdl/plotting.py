@@ -256,5 +256,7 @@ def _few_colours(figure):
     drawn, stored = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", bbox_inches="tight")
     image = Image.open(drawn).convert("RGB")
-    image.quantize(128, dither=Image.Dither.NONE).save(stored, format="PNG", optimize=True)
+    # the default, median cut, spends no colour on what is rare, such as the ends of a colour bar
+    few = image.quantize(128, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(stored, format="PNG", optimize=True)
     return stored.getvalue()
