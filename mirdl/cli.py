@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 
-from mirdl import commands
+from mirdl import commands, paths
 from mirdl.errors import MirdlError
 
 
@@ -77,7 +77,7 @@ def parser():
     command = _add(group, "tag", commands.tag, "tag audio files")
     command.add_argument("files", nargs="+", metavar="FILE", help="MP3, Ogg, FLAC or WAV")
     command.add_argument(
-        "--model", default=commands.TAGGER, metavar="WEIGHTS", help="a model.safetensors"
+        "--model", default=paths.TAGGER, metavar="WEIGHTS", help="a model.safetensors"
     )
     command.add_argument("--top", type=int, default=10, help="how many tags (10)")
     command.add_argument("--hop", type=float, default=1.0, help="seconds between windows (1)")

@@ -9,9 +9,6 @@ from pathlib import Path
 
 from mirdl.errors import AudioError, MirdlError
 
-#: The small network, trained on minitag, that ``mirdl tag`` uses unless told otherwise.
-TAGGER = Path(__file__).parent / "weights" / "minitag_tagger.safetensors"
-
 
 def train(options):
     """Train a network or baseline once a seed, evaluate it on the test clips, print a table."""

@@ -11,6 +11,8 @@ from mirdl.errors import DataError
 _CHECKOUT = Path(__file__).resolve().parents[1]
 #: The checkout that this package runs from; None where only the wheel is installed.
 ROOT = _CHECKOUT if (_CHECKOUT / "pyproject.toml").is_file() else None
+#: The small network that ``mirdl tag`` uses; part of the package, so that it works offline at once.
+TAGGER = Path(__file__).parent / "weights" / "minitag_tagger.safetensors"
 
 
 def _folder(variable, name):

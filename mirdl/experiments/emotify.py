@@ -1,18 +1,14 @@
 """Real music: genre, emotions and MagnaTagATune tags of Emotify, in folds of artists."""
 
-from pathlib import Path
-
 import numpy as np
 
 from mirdl import models
 from mirdl.datasets.pack import pack
-from mirdl.evaluation import SharedTags, average, evaluate, score, window_scores
+from mirdl.evaluation import average, score, window_scores
 from mirdl.experiments.networks import train
 from mirdl.experiments.plan import Run
 
 N_FOLDS = 5
-#: The small network that ``mirdl tag`` uses.
-TAGGER = Path(models.__file__).parents[1] / "weights" / "minitag_tagger.safetensors"
 #: Systems, and the core-minutes of one target and seed, all folds.
 MINUTES = {"majority": 0.1, "logistic_regression": 0.5, "dieleman_spectrogram": 1.7}
 
@@ -62,22 +58,6 @@ def out_of_fold(seed, settings, name="logistic_regression", target="genre", **ov
     return score(scores[heard], dataset.select(heard), parameters=parameters)
 
 
-def tagger(seed, settings):
-    """Score the committed tagger, trained on the embedded data alone, on real music.
-
-    Truth: the MagnaTagATune tags of the songs, as far as the tagger knows them; weak labels,
-    since they come from other parts of a song.
-
-    Returns
-    -------
-    Evaluation
-        Of all labelled tracks; nothing was trained on them.
-    """
-    dataset = settings.dataset("mtt_tags")
-    network = SharedTags(models.load(TAGGER), dataset)
-    return evaluate(network, network.dataset, audio=pack(dataset, progress=False))
-
-
 RUNS = [
     Run(
         "emotify",
@@ -95,4 +75,3 @@ RUNS = [
     for name, minutes in MINUTES.items()
     for seed in range(3)
 ]
-RUNS.append(Run("tagger_on_real_music", "tagger", tagger, dataset="emotify", target="mtt_tags"))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 #: Modules of this package whose ``RUNS`` make the plan, in the order of the lessons.
-MODULES = ("representations", "splits", "baselines", "networks", "emotify")
+MODULES = ("representations", "splits", "baselines", "networks", "emotify", "tagger")
 
 
 @dataclass(frozen=True)
