@@ -1,6 +1,7 @@
 """Real music: genre, emotions and MagnaTagATune tags of Emotify, in folds of artists."""
 
 import numpy as np
+from scipy.special import logit
 
 from mirdl import models
 from mirdl.datasets.pack import pack
@@ -18,8 +19,12 @@ def out_of_fold(seed, settings, name="logistic_regression", target="genre", **ov
 
     Five folds of artists are dealt by the seed. A baseline trains on the four other folds; a
     network on three of them, and the fourth chooses its weights. The scores of the five test
-    folds are pooled and evaluated once; where folds differ in level, pooled ROC-AUC is a little
-    below the mean of the folds', for every system alike.
+    folds are pooled and evaluated once.
+
+    Pooling has a trap: what is frequent in the test fold is rare in the others, so that a model
+    of nothing but the tags' frequencies ranks the folds backwards, at a ROC-AUC of 0.35. Tags are
+    therefore scored by how much likelier the model finds them than its training clips do, the
+    difference of log-odds; the majority baseline is then at 0.5, as it should be.
 
     Parameters
     ----------
@@ -43,19 +48,29 @@ def out_of_fold(seed, settings, name="logistic_regression", target="genre", **ov
         if scores is None:
             scores = np.full((len(dataset), dataset.n_outputs), np.nan)
         if name in models.BASELINES:
-            model = models.build(name, seed=seed).fit(dataset.select(split != "test"))
+            heard = dataset.select(split != "test")
+            model = models.build(name, seed=seed).fit(heard)
             scores[split == "test"] = model.predict(dataset.subset("test"))
-            continue
-        model = train(seed, settings, name, dataset, **overrides)
-        parameters = models.n_parameters(model)
-        test = dataset.subset("test")
-        windows = window_scores(model, test, audio=pack(test, progress=False))
-        for number, i in enumerate(np.flatnonzero(split == "test")):
-            mine = windows.clip == number
-            if mine.any():
-                scores[i] = average(windows.scores[mine], dataset.task)
-    heard = np.isfinite(scores).all(axis=1)
-    return score(scores[heard], dataset.select(heard), parameters=parameters)
+        else:
+            heard = dataset.subset("train")
+            model = train(seed, settings, name, dataset, **overrides)
+            parameters = models.n_parameters(model)
+            test = dataset.subset("test")
+            windows = window_scores(model, test, audio=pack(test, progress=False))
+            for number, i in enumerate(np.flatnonzero(split == "test")):
+                mine = windows.clip == number
+                if mine.any():
+                    scores[i] = average(windows.scores[mine], dataset.task)
+        if dataset.task == "multilabel":
+            scores[split == "test"] = _log_odds(scores[split == "test"]) - _log_odds(
+                heard.targets.mean(axis=0)
+            )
+    read = np.isfinite(scores).all(axis=1)
+    return score(scores[read], dataset.select(read), parameters=parameters)
+
+
+def _log_odds(probabilities):
+    return logit(np.clip(probabilities, 1e-6, 1 - 1e-6))
 
 
 RUNS = [
