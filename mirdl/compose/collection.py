@@ -5,11 +5,13 @@ import gzip
 import hashlib
 import io
 import json
+import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import soundfile
 from tqdm import tqdm
 
@@ -69,7 +71,9 @@ def render(folder, n_tracks=318, seed=SEED, seconds=30.0, workers=None, n_stems=
     records = folder / "records"
     missing = [k for k in range(n_tracks) if not _finished(folder, records / f"{k + 1:04d}.json")]
     work = partial(_render_track, folder=str(folder), seed=seed, seconds=seconds)
-    with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
+    # a fresh process each: a fork would inherit locks that other threads hold
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=context) as pool:
         list(tqdm(pool.map(work, missing), total=len(missing), disable=not progress, unit="track"))
     rows = [json.loads((records / f"{k + 1:04d}.json").read_text()) for k in range(n_tracks)]
     _write_tables(folder, rows)
@@ -240,10 +244,14 @@ def _write_stems(folder, records, n_stems, seed, seconds):
     for index in chosen:
         piece, _, parts = record_track(index, seed, seconds)
         window = slice(10 * synth.SAMPLE_RATE, 20 * synth.SAMPLE_RATE)
-        for stem, members in STEMS.items():
+        cut = {
+            stem: sum(parts[part][window] for part in members if part in parts)
+            for stem, members in STEMS.items()
+        }
+        gain = min(1.0, 0.8 / max(np.max(np.abs(audio)) for audio in cut.values()))
+        for stem, audio in cut.items():
             path = f"stems/{piece.track_id}_{stem}.ogg"
-            audio = sum(parts[part] for part in members if part in parts)[window]
-            _write_ogg(folder / path, effects.to_int16(audio))
+            _write_ogg(folder / path, effects.to_int16(gain * audio))
             rows.append({"track_id": piece.track_id, "start": 10.0, "part": stem, "path": path})
     if rows:
         _write_csv(folder / "stems.csv", rows)

@@ -19,8 +19,10 @@ _TEXT = """# minitag: datasheet
 
 {n_tracks} tracks of {seconds:g} s by {n_artists} artists, {n_clips} clips of 10 s, {n_tags}
 tags: small enough to live in a repository, and hard enough that a network has something to
-learn. It is the default data set of the course. Frozen as `{frozen}` (the SHA-256 of
-`{frozen_name}`, which lists every file).
+learn. It is the default data set of the course. Its frozen state has a name, the SHA-256 of
+`{frozen_name}`, which lists every file:
+
+`{frozen}`
 
 ## Why it was made
 Real collections with tags cannot be redistributed, are large, or lose their audio. This set may
@@ -37,15 +39,18 @@ result on it replaces one on recorded music.
   every part, in seconds. Slow attacks (bowed strings, flutes, pads) reach half their level up to
   some tenths of a second after the note starts.
 - `stems/`, `stems.csv`: 10 s of lead, accompaniment, bass and drums of {n_stems} test tracks,
-  after equaliser and room. Their sum is the track before saturation, noise and codec.
+  after equaliser and room. Up to one gain, their sum is the track before saturation, noise and
+  codec.
 
 | | train | valid | test |
 |---|---|---|---|
 {split_table}
 
 ## How it was made
-Eleven undanced styles ({undanced}) and eight ballroom dances ({dances}) in the tempo ranges of
-the Ballroom data set, as text patterns for drums, bass and comping; functional and modal
+Eleven undanced styles ({undanced})
+and eight ballroom dances ({dances}),
+the latter at the tempi of the Ballroom data set (samba counted in quarters), as text patterns for
+drums, bass and comping; functional and modal
 progressions with voice leading; melodies from motifs that are stated, repeated and closed by
 cadences; forms with intros, breaks and fills, of which 30 s are cut at random. FluidSynth plays
 each part with the FluidR3 General MIDI sound font (F. Wen, MIT licence); then come balance,
@@ -159,7 +164,7 @@ def _text(folder, digest, files):
             f"| {name} | {family.tag} | {_presets(family.seen)} | {_presets(family.held)} |"
             for name, family in FAMILIES.items()
         ),
-        versions=f"FluidSynth {synth.version()}, {soundfile.__libsndfile_version__}, "
+        versions=f"FluidSynth {synth.version()}, libsndfile {soundfile.__libsndfile_version__}, "
         f"soxr {version('soxr')}",
     )
 

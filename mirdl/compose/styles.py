@@ -26,8 +26,8 @@ class Style:
     Attributes
     ----------
     tempo : tuple
-        Mean, deviation, lowest and highest quarter notes a minute. For the dances the bounds are
-        those of the Ballroom data set (Gouyon et al. 2004; Dixon et al. 2004).
+        Mean, deviation, lowest and highest quarter notes a minute. For the dances the bounds lie
+        within those of the Ballroom data set (Gouyon et al. 2006); samba is counted in quarters.
     swing : float
         Where the off-beat eighth falls in its beat: 0.5 is straight, 0.66 a shuffle.
     energy, cheer : float
@@ -188,8 +188,8 @@ UNDANCED = {
         comp=("1...3...2...4...", "x...............", "1.....2.....3..."),
         melody=("x...............", "x.......x.......", "........x.......", "................"),
         drums=({"shaker": "3...3...3...3...", "kick": "4..............."},), drum_chance=0.2,
-        gate=1.1, comp_gate=1.4, energy=-0.7, tags=("ambient",), comps=("pad", "synth", "piano"),
-        pads=("pad", "vocal", "pad", "strings"), pad_chance=1.0,
+        gate=1.1, comp_gate=1.4, energy=-0.7, tags=("electronic", "ambient"),
+        comps=("pad", "synth", "piano"), pads=("pad", "vocal", "pad", "strings"), pad_chance=1.0,
     ),
     "newage": Style(
         "newage", (82, 14, 58, 116), {"major": 6, "dorian": 3, "minor": 3}, "drift",
