@@ -26,11 +26,6 @@ from mirdl.paths import data_folder
 MINITAG = data_folder() / "minitag"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _no_display():
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-
 def player_or_skip():
     try:
         synth.library(), synth.sound_font()
@@ -280,6 +275,19 @@ def test_frozen():
     for name, digest in entries.items():
         assert hashlib.sha256((MINITAG / name).read_bytes()).hexdigest() == digest, name
     assert hashlib.sha256(frozen.read_bytes()).hexdigest() in (MINITAG / "DATASHEET.md").read_text()
+
+
+def test_committed_audio_is_what_the_table_says():
+    assert compose.verify(MINITAG) == 318
+
+
+@pytest.mark.parametrize("number", range(1, 319, 40))
+def test_committed_audio_is_loud_enough_and_never_clips(number):
+    audio, rate = soundfile.read(MINITAG / "audio" / f"{number:04d}.ogg")
+    assert rate == 16000
+    assert audio.shape == (480000,)
+    assert np.abs(audio).max() <= 1
+    assert np.sqrt(np.mean(audio.reshape(3, -1) ** 2, axis=1)).min() > 0.01
 
 
 def test_size_and_artists(tracks, clips):

@@ -15,8 +15,6 @@ from mirdl.compose.synth import SAMPLE_RATE
 
 #: Largest sample before the codecs, which overshoot.
 PEAK = 0.5
-#: Samples by which a round trip through libsndfile's MP3 coder delays 16 kHz audio.
-MP3_DELAY = 0
 
 
 def decibels(value):
@@ -153,7 +151,7 @@ def record(stems, artist, seed, index):
 
 
 def _mp3(samples, compression):
-    """A round trip through a poor MP3; libsndfile's level 0 is best, 1 is worst."""
+    """A round trip through a poor MP3, without delay; libsndfile's level 0 is best, 1 is worst."""
     file = io.BytesIO()
     soundfile.write(
         file,
@@ -165,5 +163,5 @@ def _mp3(samples, compression):
     )
     file.seek(0)
     decoded, _ = soundfile.read(file, dtype="float64")
-    decoded = decoded[MP3_DELAY : MP3_DELAY + len(samples)]
+    decoded = decoded[: len(samples)]
     return to_int16(np.pad(decoded, (0, len(samples) - len(decoded))))

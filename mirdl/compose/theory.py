@@ -33,7 +33,7 @@ QUALITIES = {
 _NUMERALS = {"i": 0, "ii": 2, "iii": 4, "iv": 5, "v": 7, "vi": 9, "vii": 11}
 _SUFFIXES = {"": None, "7": "7", "^": "maj7", "o": "dim", "%": "hdim7", "4": "sus4", "5": "5"}
 
-#: Progressions by harmonic language and mode family; "|" separates what A and B sections may use.
+#: Progressions, separated by commas, by harmonic language and family of modes.
 #: One symbol is one unit of harmonic rhythm (a bar, unless the style says otherwise).
 PROGRESSIONS = {
     "classical": {
