@@ -23,7 +23,7 @@ class Entry(NamedTuple):
 
 NON_COMMERCIAL = "CC BY-NC-SA"
 CATALOGUE = {
-    "minitag": Entry("minitag", "embedded: rendered music, 24 tags and its scores", "CC0", 0.04),
+    "minitag": Entry("minitag", "embedded: rendered music, 26 tags and its scores", "CC0", 0.04),
     "folder": Entry("folder", "your own audio, with a CSV or a subfolder a class", "yours", 0),
     "magnatagatune": Entry(
         "magnatagatune", "25,863 clips of 29 s, 188 tags by listeners", NON_COMMERCIAL, 2.97
