@@ -1,13 +1,13 @@
 """Real music: genre, emotions and MagnaTagATune tags of Emotify, in folds of artists."""
 
 import numpy as np
-from scipy.special import logit
 
 from mirdl import models
 from mirdl.datasets.pack import pack
 from mirdl.evaluation import average, score, window_scores
 from mirdl.experiments.networks import train
 from mirdl.experiments.plan import Run
+from mirdl.experiments.splits import poolable
 
 N_FOLDS = 5
 #: Systems, and the core-minutes of one target and seed, all folds.
@@ -19,12 +19,7 @@ def out_of_fold(seed, settings, name="logistic_regression", target="genre", **ov
 
     Five folds of artists are dealt by the seed. A baseline trains on the four other folds; a
     network on three of them, and the fourth chooses its weights. The scores of the five test
-    folds are pooled and evaluated once.
-
-    Pooling has a trap: what is frequent in the test fold is rare in the others, so that a model
-    of nothing but the tags' frequencies ranks the folds backwards, at a ROC-AUC of 0.35. Tags are
-    therefore scored by how much likelier the model finds them than its training clips do, the
-    difference of log-odds; the majority baseline is then at 0.5, as it should be.
+    folds are pooled by `mirdl.experiments.splits.poolable` and evaluated once.
 
     Parameters
     ----------
@@ -61,15 +56,9 @@ def out_of_fold(seed, settings, name="logistic_regression", target="genre", **ov
                 mine = windows.clip == number
                 if mine.any():
                     scores[i] = average(windows.scores[mine], dataset.task)
-        if dataset.task == "multilabel":
-            gain = _log_odds(scores[split == "test"]) - _log_odds(heard.targets.mean(axis=0))
-            scores[split == "test"] = gain.round(4)  # float32 or not, the same frequency is a tie
+        scores[split == "test"] = poolable(scores[split == "test"], heard)
     read = np.isfinite(scores).all(axis=1)
     return score(scores[read], dataset.select(read), parameters=parameters)
-
-
-def _log_odds(probabilities):
-    return logit(np.clip(probabilities, 1e-6, 1 - 1e-6))
 
 
 RUNS = [

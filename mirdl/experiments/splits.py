@@ -1,6 +1,7 @@
 """Lesson 02: what a random split flatters, and what averaging over a clip's windows gives."""
 
 import numpy as np
+from scipy.special import logit
 
 from mirdl import models
 from mirdl.datasets import splits
@@ -10,6 +11,33 @@ from mirdl.experiments.networks import train
 from mirdl.experiments.plan import Run
 
 N_FOLDS = 5
+
+
+def poolable(probabilities, heard):
+    """Make the scores of one test fold comparable with those of the others.
+
+    Pooling folds has a trap: what is frequent in the test fold is rare in the others, so that a
+    model of nothing but the tags' frequencies ranks the folds backwards, at a ROC-AUC of 0.35 on
+    Emotify. Tags are therefore scored by how much likelier the model finds them than its training
+    clips do, the difference of log-odds; the majority baseline is then at 0.5, as it should be.
+
+    Parameters
+    ----------
+    probabilities : array (n_clips, n_outputs)
+    heard : Dataset
+        What the fold's model was trained on.
+
+    Returns
+    -------
+    array (n_clips, n_outputs)
+        Of classes, which compete within a clip and not across folds: as they were.
+    """
+    if heard.task != "multilabel":
+        return probabilities
+    mine, usual = (
+        logit(np.clip(x, 1e-6, 1 - 1e-6)) for x in (probabilities, heard.targets.mean(axis=0))
+    )
+    return (mine - usual).round(4)  # float32 or not, the same frequency is a tie
 
 
 def split_leak(seed, settings, name="logistic_regression", target="tags", split="artist"):
@@ -41,8 +69,9 @@ def split_leak(seed, settings, name="logistic_regression", target="tags", split=
     folds = splits.artist_folds(groups, dataset.targets, N_FOLDS, seed)
     scores = np.empty((len(dataset), dataset.n_outputs))
     for fold in range(N_FOLDS):
-        model = models.build(name, seed=seed).fit(dataset.select(folds != fold))
-        scores[folds == fold] = model.predict(dataset.select(folds == fold))
+        heard = dataset.select(folds != fold)
+        model = models.build(name, seed=seed).fit(heard)
+        scores[folds == fold] = poolable(model.predict(dataset.select(folds == fold)), heard)
     return score(scores, dataset)
 
 
@@ -89,7 +118,7 @@ def windows_and_clips(seed, settings, name="dieleman_spectrogram", target="tags"
 
 RUNS = [
     Run(
-        "split_leak",
+        experiment,
         name,
         split_leak,
         seed,
@@ -97,10 +126,15 @@ RUNS = [
         minutes=0.2,
         target=target,
         split=split,
+        dataset=dataset,
         options={"name": name, "target": target, "split": split},
     )
+    for experiment, dataset, targets in (
+        ("split_leak", "minitag", ("tags", "dance")),
+        ("split_leak_emotify", "emotify", ("genre", "emotions")),
+    )
     for name in ("logistic_regression", "knn")
-    for target in ("tags", "dance")
+    for target in targets
     for split in ("artist", "random")
     for seed in range(5)
 ]
