@@ -112,8 +112,8 @@ def table(experiment, variant=None, metric=None, planned=None):
     -------
     DataFrame
         Index (system, variant); columns metric, mean and deviation over seeds, low and high (mean
-        ends of the 95 % intervals over artists), chance, parameters, minutes (of one seed), and
-        seeds: "3 of 3", or "missing".
+        ends of the 95 % intervals over artists), chance, parameters, minutes (of one core
+        and one seed), and seeds: "3 of 3", or "missing".
     """
     if planned is None:
         from mirdl.experiments import plan  # the plan's functions import training and models
@@ -134,7 +134,7 @@ def table(experiment, variant=None, metric=None, planned=None):
             line |= over_seeds(rows).loc[line["metric"]].to_dict()
             line["seeds"] = f"{len(rows)} of {len(seeds)}"
             line["parameters"] = rows[0]["parameters"]
-            line["minutes"] = np.mean([row["minutes"] for row in rows])
+            line["minutes"] = np.mean([row["core_minutes"] for row in rows])
         lines[system, name] = line
     columns = ["metric", "mean", "deviation", "low", "high", "chance"]
     columns += ["parameters", "minutes", "seeds"]
