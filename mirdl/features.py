@@ -175,7 +175,8 @@ class FrontEnd(nn.Module):
         n, total, square = 0, 0.0, 0.0
         with torch.no_grad():
             for audio in batches:
-                values = self._compressed(audio.to(self.mel_bank.device)).double().cpu()
+                # Apple's GPUs have no float64: to the processor first
+                values = self._compressed(audio.to(self.mel_bank.device)).cpu().double()
                 n += values.numel() // (self.n_mels if self.normalise == "per_bin" else 1)
                 total, square = total + values.sum(dims), square + values.square().sum(dims)
         if n == 0:
