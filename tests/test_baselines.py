@@ -154,6 +154,25 @@ def test_features_are_computed_once(tmp_path, monkeypatch):
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
 
 
+def test_interrupted_features_go_on_where_they_were(tmp_path, monkeypatch):
+    dataset, heard = tones(tmp_path), []
+    waveform = type(dataset).waveform
+
+    def interrupted(self, i):
+        heard.append(i)
+        if len(heard) == 15:
+            raise KeyboardInterrupt
+        return waveform(self, i)
+
+    monkeypatch.setattr(descriptors, "CHUNK", 5)
+    monkeypatch.setattr(type(dataset), "waveform", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        descriptors.extract(dataset, "mfcc120")
+    heard[:] = []
+    assert len(descriptors.extract(dataset, "mfcc120")) == 24
+    assert len(heard) == 14  # two chunks of five were kept
+
+
 def test_changed_audio_is_noticed(tmp_path):
     dataset = tones(tmp_path)
     before = descriptors.extract(dataset, "mfcc120")

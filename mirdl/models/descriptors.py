@@ -28,6 +28,8 @@ def tempo(waveform, sample_rate):
     return librosa.feature.tempo(y=waveform, sr=sample_rate)
 
 
+#: Clips that are computed between two writes of the cache.
+CHUNK = 1000
 FEATURES = {"mfcc120": mfcc120, "mfcc": mfcc_frames, "tempo": tempo}
 
 
@@ -53,10 +55,10 @@ def extract(dataset, feature):
     )
     known, keys = _read(path), _keys(dataset)
     missing = [i for i, key in enumerate(keys) if key not in known]
-    if missing:
-        known.update(
-            zip([keys[i] for i in missing], _compute(dataset, feature, missing), strict=True)
-        )
+    for first in range(0, len(missing), CHUNK):  # an interruption loses one chunk at most
+        chunk = missing[first : first + CHUNK]
+        computed = _compute(dataset, feature, chunk)
+        known.update(zip([keys[i] for i in chunk], computed, strict=True))
         _write(path, known)
     rows, faults = zip(*[known[key] for key in keys], strict=True)
     faults = [fault for fault in faults if fault]
