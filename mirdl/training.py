@@ -126,6 +126,9 @@ def fit(
         If `folder` holds a damaged state, or that of another run.
     """
     _check(model, train, valid, optimizer, schedule, precision)
+    for name, value in (("n_steps", n_steps), ("n_epochs", n_epochs), ("batch_size", batch_size)):
+        if value is not None and value < 1:
+            raise MirdlError(f"{name} must be at least 1, not {value}")
     accelerator = _accelerator(precision, device)
     rank, n_processes = accelerator.process_index, accelerator.num_processes
     if batch_size % n_processes:
