@@ -1,7 +1,6 @@
 """mirdl.datasets.pack: same samples, same crops for everybody, no loss when killed."""
 
 import pickle
-import signal
 import subprocess
 import sys
 import textwrap
@@ -335,7 +334,7 @@ def test_kill_and_go_on(tmp_path, store, rng):
     while not (journal.exists() and journal.read_bytes().count(b"\n") >= 4):
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.wait()
     done = journal.read_bytes().count(b"\n") - 1
     assert 3 <= done < 12
