@@ -24,7 +24,7 @@ def train(options):
     for seed in options.seeds:
         started = time.perf_counter()
         torch.manual_seed(seed)
-        model = _build(options, dataset)
+        model = _build(options, dataset, seed)
         run = folder / f"seed{seed}"
         if options.model in models.BASELINES:
             model.fit(dataset.subset("train"), dataset.subset("valid"))
@@ -62,6 +62,8 @@ def evaluate(options):
 
     model = models.load(options.weights)
     dataset = _dataset(options, model.sample_rate)
+    if dataset.task != model.task:  # the names of the outputs may still be the same
+        raise MirdlError(f"{options.weights} is for {model.task}, {dataset.name} is {dataset.task}")
     if list(dataset.tags) != list(model.tags):
         model = evaluation.SharedTags(model, dataset)
         dataset = model.dataset
@@ -69,8 +71,10 @@ def evaluate(options):
     part = dataset if options.part == "all" else dataset.subset(options.part)
     hop = None if options.hop is None else round(options.hop * model.sample_rate)
     result = evaluation.evaluate(model, part, hop, device=options.device)
-    print(result.table.to_csv() if options.csv else result.table.round(3).to_string())
-    if not options.csv:
+    if options.csv:
+        print(result.table.to_csv(lineterminator="\n"), end="")
+    else:
+        print(result.table.round(3).to_string())
         _print_scores([result])
 
 
@@ -79,13 +83,14 @@ def tag(options):
     from mirdl import audio, explain, models
 
     model = models.load(options.model)
-    table = csv.writer(sys.stdout)
+    table = csv.writer(sys.stdout, lineterminator="\n")
     if options.csv:
         table.writerow(["file", "tag", "score"])
     failed = False
     for path in options.files:
         try:
             waveform = audio.load(path, model.sample_rate)
+            audio.check(waveform, path, min_seconds=1.0, sample_rate=model.sample_rate)
         except AudioError as error:  # the other files do not depend on this one
             print(f"mirdl: {error}", file=sys.stderr)
             failed = True
@@ -222,11 +227,13 @@ def _folder_name(options):
     return Path("runs") / "-".join(part for part in parts if part)
 
 
-def _build(options, dataset):
+def _build(options, dataset, seed):
     """Build the model; a network that is longer than the clips is shortened to them."""
     from mirdl import models
 
     overrides, seconds = dict(options.set or []), _typical_seconds(dataset)
+    if options.model in models.BASELINES:
+        overrides.setdefault("seed", seed)
     try:
         model = models.build(options.model, dataset.n_outputs, **overrides)
         n_samples = getattr(model, "n_samples", None)  # none in baselines, None for any length
@@ -234,7 +241,7 @@ def _build(options, dataset):
         if too_long and "for_seconds" not in overrides:
             overrides["for_seconds"] = seconds
             model = models.build(options.model, dataset.n_outputs, **overrides)
-    except TypeError as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise MirdlError(f"{options.model}: {error}") from error
     return model
 
@@ -288,6 +295,7 @@ def _save_results(options, dataset, seed, minutes, result):
 
     variant = "_".join(
         [options.dataset, options.target or "default"]
+        + ([options.split] if options.split else [])
         + ([] if options.fold is None else [f"fold{options.fold}"])
     )
     path = store.save(
@@ -317,7 +325,7 @@ def _draw_taggram(times, probabilities, model, title, picture, n_tags):
     plt.switch_backend("agg")  # draw to the file, whatever the screen
     figure = plotting.plot_taggram(times, probabilities, model.tags, n_tags, title=title).figure
     picture.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(picture, dpi=150, bbox_inches="tight")
+    figure.savefig(picture, format="png", dpi=150, bbox_inches="tight")
     plt.close(figure)
 
 

@@ -44,10 +44,15 @@ def taggram(model, waveform, hop_seconds=1.0, batch_size=16):
     times : array (n_windows,)
         Middle of each window, in seconds.
     probabilities : array (n_windows, n_outputs)
+
+    Raises
+    ------
+    MirdlError
+        If `hop_seconds` is less than a sample.
     """
     task = getattr(model, "task", "multilabel")
     song = _Song(waveform, model.sample_rate, model.n_outputs, task)
-    hop = max(1, round(hop_seconds * model.sample_rate))
+    hop = round(hop_seconds * model.sample_rate)
     windows = window_scores(model, song, hop, batch_size)
     middle = windows.start + (model.n_samples or len(waveform)) / 2
     return middle / model.sample_rate, windows.scores

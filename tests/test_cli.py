@@ -90,11 +90,26 @@ def test_baseline_is_trained_by_the_same_command(tones, in_folder, capsys):
     assert (in_folder / "runs/folder-register-majority/seed0/test.csv").is_file()
 
 
+def test_each_seed_is_the_baselines_own(tones, in_folder, monkeypatch):
+    built = []
+    build = models.build
+    monkeypatch.setattr(
+        models, "build", lambda *names, **more: built.append(more) or build(*names, **more)
+    )
+    where = ["--dataset", "folder", "--root", str(tones), "--target", "register", "--quiet"]
+    assert cli.main(["train", *where, "--model", "majority", "--seeds", "3", "4"]) == 0
+    assert built == [{"seed": 3}, {"seed": 4}]
+
+
 def test_train_explains_unknown_options(tones, in_folder, capsys):
     assert train(tones, "speed=9") == 2
     assert "no training option 'speed'" in capsys.readouterr().err
     assert train(tones, "--set", "wings=2") == 2
     assert "wings" in capsys.readouterr().err
+    assert train(tones, "--set", "front_end=mel99") == 2
+    assert "fcn: no front end 'mel99'" in capsys.readouterr().err
+    assert train(tones, "--steps", "0") == 2
+    assert "n_steps must be at least 1" in capsys.readouterr().err
 
 
 def test_interrupted_training_goes_on_where_it_was(tones, in_folder, monkeypatch, capsys):
@@ -132,6 +147,7 @@ def test_evaluate_uses_the_tags_that_both_know(tones, tmp_path, weights, capsys)
     assert [row["output"] for row in rows] == ["drums", "slow"]
     where = ["--dataset", "folder", "--root", str(tones), "--target", "register"]
     assert cli.main(["evaluate", str(weights), *where]) == 2
+    assert "is for multilabel" in capsys.readouterr().err  # not scored as if it were
 
 
 def test_tag_prints_and_draws(tones, tmp_path, weights, capsys):
@@ -139,7 +155,9 @@ def test_tag_prints_and_draws(tones, tmp_path, weights, capsys):
     picture = tmp_path / "pictures" / "taggram.png"
     arguments = ["tag", *files, "--model", str(weights), "--plot", str(picture)]
     assert cli.main([*arguments, "--csv", "--top", "2"]) == 0
-    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    printed = capsys.readouterr().out
+    assert "\r" not in printed  # where the console adds its own, there would be two
+    rows = list(csv.DictReader(io.StringIO(printed)))
     assert [row["file"] for row in rows] == [files[0]] * 2 + [files[1]] * 2
     assert all(0 <= float(row["score"]) <= 1 for row in rows)
     for name in ("taggram_00.png", "taggram_01.png"):
@@ -151,11 +169,27 @@ def test_tag_prints_and_draws(tones, tmp_path, weights, capsys):
 
 def test_tag_goes_on_after_a_bad_file(tones, tmp_path, weights, capsys):
     (tmp_path / "empty.mp3").touch()
-    files = [str(tmp_path / "empty.mp3"), str(tones / "00.wav")]
+    audio.write(tmp_path / "click.wav", 0.1 * np.ones(RATE // 10), RATE)
+    files = [str(path) for path in (tmp_path / "empty.mp3", tmp_path / "click.wav")]
+    files.append(str(tones / "00.wav"))
     assert cli.main(["tag", *files, "--model", str(weights)]) == 2
     captured = capsys.readouterr()
     assert "empty.mp3: empty: 0 bytes" in captured.err
+    assert "click.wav: too short: 0.10 s" in captured.err
+    assert captured.out.count(".wav") == 1
     assert "00.wav" in captured.out
+
+
+def test_tag_refuses_to_stand_still(tones, weights, capsys):
+    assert cli.main(["tag", str(tones / "00.wav"), "--model", str(weights), "--hop", "0"]) == 2
+    assert "hop must be at least one sample" in capsys.readouterr().err
+
+
+def test_tag_draws_a_png_whatever_the_name(tones, tmp_path, weights, capsys):
+    picture = tmp_path / "picture"
+    arguments = ["tag", str(tones / "00.wav"), "--model", str(weights), "--plot", str(picture)]
+    assert cli.main(arguments) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_missing_weights_are_one_line(tones, capsys):
