@@ -83,6 +83,13 @@ def test_folds_keep_artists_apart(kind):
     np.testing.assert_array_equal(folds, splits.artist_folds(clips, labels, 5, seed=1))
 
 
+@pytest.mark.parametrize("n_folds", [1, 26])
+def test_folds_need_artists(rng, n_folds):
+    clips, _ = table(25, [4] * 25, rng)
+    with pytest.raises(DataError, match=f"25 artists cannot fill {n_folds} folds"):
+        splits.artist_folds(clips, None, n_folds)
+
+
 def test_folds_become_splits():
     split = splits.from_folds(np.array([0, 1, 2, 3, 4]), fold=4, n_folds=5)
     assert split.tolist() == ["valid", "train", "train", "train", "test"]

@@ -98,7 +98,15 @@ def artist_folds(clips, labels=None, n_folds=5, seed=0):
     Returns
     -------
     numpy.ndarray of int (n_clips,)
+
+    Raises
+    ------
+    DataError
+        Where there is one fold only, or fewer artists than folds.
     """
+    artist, artists = pd.factorize(clips["artist"], use_na_sentinel=False)
+    if not 2 <= n_folds <= len(artists):
+        raise DataError("artist folds", f"{len(artists)} artists cannot fill {n_folds} folds")
     strata = _columns(labels, len(clips))
     strata = np.hstack([strata, np.ones((len(clips), 1))])  # the last is for clips with no tag
     rarest_first = np.argsort(strata.sum(axis=0), kind="stable")
@@ -108,7 +116,6 @@ def artist_folds(clips, labels=None, n_folds=5, seed=0):
     label[~common] = np.bincount(label).argmax()
     folds = np.empty(len(clips), dtype=int)
     splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
-    artist = pd.factorize(clips["artist"], use_na_sentinel=False)[0]
     for number, (_, held_out) in enumerate(splitter.split(label, label, artist)):
         folds[held_out] = number
     return folds
