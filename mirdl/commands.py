@@ -63,7 +63,10 @@ def evaluate(options):
     model = models.load(options.weights)
     dataset = _dataset(options, model.sample_rate)
     if dataset.task != model.task:  # the names of the outputs may still be the same
-        raise MirdlError(f"{options.weights} is for {model.task}, {dataset.name} is {dataset.task}")
+        raise MirdlError(
+            f"{options.weights} is for {model.task}, {dataset.name} with this target is"
+            f" {dataset.task}: choose another --target"
+        )
     if list(dataset.tags) != list(model.tags):
         model = evaluation.SharedTags(model, dataset)
         dataset = model.dataset

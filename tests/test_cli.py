@@ -97,8 +97,11 @@ def test_each_seed_is_the_baselines_own(tones, in_folder, monkeypatch):
         models, "build", lambda *names, **more: built.append(more) or build(*names, **more)
     )
     where = ["--dataset", "folder", "--root", str(tones), "--target", "register", "--quiet"]
-    assert cli.main(["train", *where, "--model", "majority", "--seeds", "3", "4"]) == 0
+    more = ["--seeds", "3", "4", "--split", "random", "--save-results", "tones"]
+    assert cli.main(["train", *where, "--model", "majority", *more]) == 0
     assert built == [{"seed": 3}, {"seed": 4}]
+    rows = sorted(path.name for path in (in_folder / "results/tones").iterdir())
+    assert rows == [f"majority__folder_register_random__seed{seed}.json" for seed in (3, 4)]
 
 
 def test_train_explains_unknown_options(tones, in_folder, capsys):
