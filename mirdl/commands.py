@@ -98,6 +98,8 @@ def tag(options):
             print(f"mirdl: {error}", file=sys.stderr)
             failed = True
             continue
+        # training hears packed audio of 16 bits: in dB, empty bands tell it from float
+        waveform = audio.from_int16(audio.to_int16(waveform))
         times, probabilities = explain.taggram(model, waveform, options.hop)
         best = explain.top_tags(probabilities, model.tags, options.top)
         if options.csv:
