@@ -85,6 +85,8 @@ def tag(options):
     """Print the likeliest tags of audio files; draw them over time with ``--plot``."""
     from mirdl import audio, explain, models
 
+    if options.top < 1:
+        raise MirdlError(f"--top must be at least 1, not {options.top}")
     model = models.load(options.model)
     table = csv.writer(sys.stdout, lineterminator="\n")
     if options.csv:

@@ -186,6 +186,8 @@ def test_tag_goes_on_after_a_bad_file(tones, tmp_path, weights, capsys):
 def test_tag_refuses_to_stand_still(tones, weights, capsys):
     assert cli.main(["tag", str(tones / "00.wav"), "--model", str(weights), "--hop", "0"]) == 2
     assert "hop must be at least one sample" in capsys.readouterr().err
+    assert cli.main(["tag", str(tones / "00.wav"), "--model", str(weights), "--top", "-1"]) == 2
+    assert "--top must be at least 1" in capsys.readouterr().err
 
 
 def test_tag_draws_a_png_whatever_the_name(tones, tmp_path, weights, capsys):

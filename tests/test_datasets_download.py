@@ -183,3 +183,9 @@ def test_an_archive_in_parts_is_read_as_one(tmp_path, n_parts):
     assert io.BufferedReader(download.Parts(parts)).read() == content
     download.unzip(io.BufferedReader(download.Parts(parts)), tmp_path / "here", progress=False)
     assert (tmp_path / "here" / "8.txt").read_text() == "8 " * 999
+
+
+def test_a_python_that_cannot_unpack_safely_says_so(tmp_path, monkeypatch):
+    monkeypatch.delattr(download.tarfile, "data_filter")
+    with pytest.raises(DataError, match=r"3\.11\.4"):
+        download.untar(tmp_path / "any.tar", tmp_path)

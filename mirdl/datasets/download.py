@@ -155,6 +155,8 @@ def unzip(archive, folder, progress=True):
 
 def untar(archive, folder):
     """Unpack a tar file (also .gz, .bz2, .xz); errors as ``unzip``'s."""
+    if not hasattr(tarfile, "data_filter"):
+        raise DataError(archive, "to unpack a tar file safely takes Python 3.11.4 or newer")
     Path(folder).mkdir(parents=True, exist_ok=True)
     try:
         with tarfile.open(archive) as file:
