@@ -52,6 +52,15 @@ def shared_folder():
     return folder if folder.is_dir() else None
 
 
+def signature(path):
+    """Return a file's size and time of change, by which caches notice another file; or None."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return [status.st_size, status.st_mtime_ns]
+
+
 def write_atomically(path, content):
     """Write text or bytes so that the file is either the old one or the whole new one.
 

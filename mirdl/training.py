@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from mirdl.datasets.pack import pack
 from mirdl.errors import CheckpointError, MirdlError
-from mirdl.evaluation import average, point_metrics, window_scores
+from mirdl.evaluation import point_metrics, window_scores
 from mirdl.paths import write_atomically
 
 LOSSES = {
@@ -322,8 +322,7 @@ def _mix(*numbers):
 def _validate(network, valid, audio):
     """Return (loss, name of the metric, metric) of the clips' averaged window scores."""
     windows = window_scores(network, valid, audio=audio)
-    heard = np.unique(windows.clip)
-    scores = np.stack([average(windows.scores[windows.clip == i], valid.task) for i in heard])
+    heard, scores = windows.by_clip(valid.task)
     targets = valid.targets[heard]
     metric, value = next(iter(point_metrics(scores, targets, valid.task).items()))
     scores, targets = torch.from_numpy(scores), torch.from_numpy(targets)

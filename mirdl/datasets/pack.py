@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 
 from mirdl import audio
 from mirdl.errors import AudioError, DataError
-from mirdl.paths import cache_folder
+from mirdl.paths import cache_folder, signature
 
 AUDIO, JOURNAL = "audio.i16", "journal.jsonl"
 
@@ -62,7 +62,7 @@ def pack(dataset, folder=None, workers=None, progress=True):
     with FileLock(folder / "lock"):  # two notebooks may pack the same data at once
         entries = _resume(folder, rate)
         paths = dataset.clips["path"].unique()
-        stale = [p for p in paths if p not in entries or entries[p]["file"] != _signature(p)]
+        stale = [p for p in paths if p not in entries or entries[p]["file"] != signature(p)]
         workers = workers or os.cpu_count() or 1
         title, quiet = f"pack {dataset.name}", not (progress and stale)
         with (
@@ -268,7 +268,7 @@ def _decoded(paths, rate, workers):
 
 
 def _decode(path, rate):
-    entry = {"file": _signature(path)}
+    entry = {"file": signature(path)}
     try:
         samples = audio.to_int16(audio.load(path, rate))
     except AudioError as error:
@@ -282,14 +282,6 @@ def _decode(path, rate):
             "01"[int(peak >= 32768 * audio.SILENCE)] for peak in peaks
         ),  # a second each
     }
-
-
-def _signature(path):
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return [status.st_size, status.st_mtime_ns]
 
 
 def _read(folder, rate):

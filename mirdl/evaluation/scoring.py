@@ -187,6 +187,11 @@ class WindowScores:
     start: np.ndarray
     skipped: list
 
+    def by_clip(self, task, aggregate=average):
+        """Return which clips were heard, (n_heard,), and their scores, (n_heard, n_outputs)."""
+        heard = np.unique(self.clip)
+        return heard, np.stack([aggregate(self.scores[self.clip == i], task) for i in heard])
+
 
 def window_scores(model, dataset, hop=None, batch_size=16, device=None, audio=None):
     """Run a network over every window of every clip.
@@ -313,13 +318,10 @@ def evaluate(
         dataset = dataset.select(heard) if skipped else dataset
         return score(scores[heard], dataset, n_bootstrap, skipped=skipped)
     windows = window_scores(model, dataset, hop, batch_size, device, audio)
-    heard = np.unique(windows.clip)
-    scores = [aggregate(windows.scores[windows.clip == i], dataset.task) for i in heard]
+    heard, scores = windows.by_clip(dataset.task, aggregate)
     dataset = dataset if len(heard) == len(dataset) else dataset.select(heard)
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return score(
-        np.array(scores), dataset, n_bootstrap, skipped=windows.skipped, parameters=parameters
-    )
+    return score(scores, dataset, n_bootstrap, skipped=windows.skipped, parameters=parameters)
 
 
 class SharedTags(torch.nn.Module):

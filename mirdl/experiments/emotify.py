@@ -4,7 +4,7 @@ import numpy as np
 
 from mirdl import models
 from mirdl.datasets.pack import pack
-from mirdl.evaluation import average, score, window_scores
+from mirdl.evaluation import score, window_scores
 from mirdl.experiments.networks import train
 from mirdl.experiments.plan import Run
 from mirdl.experiments.splits import poolable
@@ -52,10 +52,8 @@ def out_of_fold(seed, settings, name="logistic_regression", target="genre", **ov
             parameters = models.n_parameters(model)
             test = dataset.subset("test")
             windows = window_scores(model, test, audio=pack(test, progress=False))
-            for number, i in enumerate(np.flatnonzero(split == "test")):
-                mine = windows.clip == number
-                if mine.any():
-                    scores[i] = average(windows.scores[mine], dataset.task)
+            read, found = windows.by_clip(dataset.task)
+            scores[np.flatnonzero(split == "test")[read]] = found
         scores[split == "test"] = poolable(scores[split == "test"], heard)
     read = np.isfinite(scores).all(axis=1)
     return score(scores[read], dataset.select(read), parameters=parameters)

@@ -107,11 +107,9 @@ def windows_and_clips(seed, settings, name="dieleman_spectrogram", target="tags"
     model = train(seed, settings, name, dataset)
     test = dataset.subset("test")
     windows = window_scores(model, test, audio=pack(test, progress=False))
-    heard = np.unique(windows.clip)
-    by_clip = [windows.scores[windows.clip == i] for i in heard]
     made = {"window": score(windows.scores, test.select(windows.clip))}
     for variant, aggregate in (("average", average), ("vote", majority_vote)):
-        scores = np.array([aggregate(x, test.task) for x in by_clip])
+        heard, scores = windows.by_clip(test.task, aggregate)
         made[variant] = score(scores, test.select(heard))
     return made
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from mirdl import audio
 from mirdl.errors import AudioError
 from mirdl.features import mfcc120
-from mirdl.paths import cache_folder, write_atomically
+from mirdl.paths import cache_folder, signature, write_atomically
 
 
 def mfcc_frames(waveform, sample_rate):
@@ -116,16 +116,8 @@ def _write(path, known):
 
 def _keys(dataset):
     """Name each clip by what its features depend on: the file as it is now, and the part of it."""
-    signature = {path: _signature(path) for path in dataset.clips["path"].unique()}
+    files = {path: signature(path) for path in dataset.clips["path"].unique()}
     columns = (dataset.clips[name] for name in ("path", "start", "end"))
     return [
-        f"{path} {start} {end} {signature[path]}" for path, start, end in zip(*columns, strict=True)
+        f"{path} {start} {end} {files[path]}" for path, start, end in zip(*columns, strict=True)
     ]
-
-
-def _signature(path):
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
