@@ -218,8 +218,9 @@ def front_end(preset, **overrides):
 
     Parameters
     ----------
-    preset : str or nn.Module
-        A name of ``PRESETS``; a module is returned as it is.
+    preset : str, dict or nn.Module
+        A name of ``PRESETS``; settings that replace those of ``{"preset": name}``; a module is
+        returned as it is.
     **overrides
         Parameters of :class:`FrontEnd` that replace the preset's.
 
@@ -231,6 +232,9 @@ def front_end(preset, **overrides):
         if overrides:
             raise ValueError(f"{sorted(overrides)} cannot change a front end that is built already")
         return preset
+    if isinstance(preset, dict):
+        preset, overrides = preset["preset"], {**preset, **overrides}
+        del overrides["preset"]
     if preset not in PRESETS:
         raise ValueError(f"no front end {preset!r}; there are {', '.join(PRESETS)}")
     return FrontEnd(**{**PRESETS[preset], **overrides})
@@ -307,7 +311,9 @@ def chroma(waveform, sample_rate=16_000, hop_length=256, n_octaves=7):
 def _mel_bank(n_fft, f_min, f_max, n_mels, sample_rate, norm, mel_scale):
     if norm not in {None, "slaney", "unit_sum"}:
         raise ValueError(f"norm {norm!r}: one of None, 'slaney', 'unit_sum'")
-    with warnings.catch_warnings():  # the empty band of 128 is part of the published settings
+    # Networks are counted on torch's meta device, where no bank could be computed.
+    with torch.device("cpu"), warnings.catch_warnings():
+        # the empty band of 128 is part of the published settings
         warnings.filterwarnings("ignore", message="At least one mel filterbank has all zero")
         bank = AF.melscale_fbanks(
             n_fft // 2 + 1,

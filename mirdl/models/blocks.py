@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from math import prod
 
+import torch
 from torch import nn
 
 from mirdl import features
@@ -27,18 +28,37 @@ class Tagger(nn.Module):
         Preset of `mirdl.features` or a front end; None for networks that read the waveform.
     seconds : float, optional
         Length of the audio that the network sees; None where any length will do.
-    n_samples : int, optional
-        The same in samples, where a paper gives samples.
+    n_samples, n_frames : int, optional
+        The same in samples or in spectrogram frames, where a paper gives these.
     sample_rate : int
         Sample rate in Hz of a network without a front end.
+
+    Attributes
+    ----------
+    any_length : bool
+        Of a class: whether `forward` also takes audio of other lengths than `n_samples`.
     """
 
-    def __init__(self, n_outputs, front_end, seconds=None, n_samples=None, sample_rate=16000):
+    any_length = False
+
+    def __init__(
+        self,
+        n_outputs,
+        front_end,
+        seconds=None,
+        n_samples=None,
+        n_frames=None,
+        sample_rate=16000,
+    ):
         super().__init__()
         self.n_outputs = n_outputs
         self.front_end = None if front_end is None else features.front_end(front_end)
         self.sample_rate = self.front_end.sample_rate if self.front_end else sample_rate
-        self.n_samples = n_samples if seconds is None else round(seconds * self.sample_rate)
+        if seconds is not None:
+            n_samples = round(seconds * self.sample_rate)
+        elif n_frames is not None:
+            n_samples = (n_frames - 1) * self.front_end.hop_length  # frames are centred
+        self.n_samples = n_samples
 
     @property
     def n_frames(self):
@@ -169,3 +189,68 @@ class Head(nn.Sequential):
             else:
                 layers.append(nn.ReLU() if letter == "A" else nn.Dropout(dropout))
         super().__init__(*layers, nn.Linear(n_in, n_outputs))
+
+
+class ResBlock(nn.Module):
+    """Two convolutions with a shortcut around them [slides: ResNet; Won et al., SMC 2020].
+
+    conv → norm → ReLU → (dropout) → conv → norm → (squeeze and excitation), plus the input, then
+    ReLU and pooling. Where stride or channels change, the input passes through a convolution of
+    its own and a batch normalisation.
+
+    Parameters
+    ----------
+    n_in, n_out : int
+        Channels.
+    kernel : int or pair of int
+        As in `ConvBlock`: 1D or 2D.
+    stride : int or pair of int
+        Of the first convolution and of the shortcut.
+    pool : int or pair of int, optional
+        Max-pooling after the sum.
+    squeeze : int, optional
+        Hidden units of a `SqueezeExcitation`.
+    dropout : float
+        Between the two convolutions.
+    """
+
+    def __init__(self, n_in, n_out, kernel, stride=1, pool=None, squeeze=None, dropout=0.0):
+        super().__init__()
+        dims = 1 if isinstance(kernel, int) else len(kernel)
+        padding = kernel // 2 if dims == 1 else tuple(k // 2 for k in kernel)
+        options = {"stride": stride, "padding": padding}
+        self.block1 = ConvBlock(
+            n_in, n_out, kernel, order="CBAD" if dropout else "CBA", dropout=dropout, **options
+        )
+        self.block2 = ConvBlock(n_out, n_out, kernel, order="CB", padding=padding)
+        self.squeeze = SqueezeExcitation(n_out, squeeze) if squeeze else nn.Identity()
+        changes = n_in != n_out or stride not in (1, (1, 1))
+        self.shortcut = (
+            ConvBlock(n_in, n_out, kernel, order="CB", **options) if changes else nn.Identity()
+        )
+        self.pool = POOLS[dims](pool) if pool else nn.Identity()
+
+    def forward(self, x):
+        y = self.block2(self.block1(x))  # (batch, n_out, …) divided by the stride
+        y = self.squeeze(y)  # the same
+        return self.pool(torch.relu(y + self.shortcut(x)))  # … divided by the pool
+
+
+class SqueezeExcitation(nn.Module):
+    """Weigh each channel by a gate that sees the mean of all channels [Kim et al., ICASSP 2018].
+
+    Parameters
+    ----------
+    n_channels, hidden : int
+        Channels, and units of the dense layer between squeeze and excitation.
+    """
+
+    def __init__(self, n_channels, hidden):
+        super().__init__()
+        self.dense1 = nn.Linear(n_channels, hidden)
+        self.dense2 = nn.Linear(hidden, n_channels)
+
+    def forward(self, x):
+        z = x.flatten(2).mean(dim=2)  # (batch, channels)
+        gate = torch.sigmoid(self.dense2(torch.relu(self.dense1(z))))  # (batch, channels)
+        return x * gate.reshape(*gate.shape, *[1] * (x.dim() - 2))  # as x
