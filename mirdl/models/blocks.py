@@ -5,6 +5,7 @@ from math import prod
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from mirdl import features
 
@@ -254,3 +255,55 @@ class SqueezeExcitation(nn.Module):
         z = x.flatten(2).mean(dim=2)  # (batch, channels)
         gate = torch.sigmoid(self.dense2(torch.relu(self.dense1(z))))  # (batch, channels)
         return x * gate.reshape(*gate.shape, *[1] * (x.dim() - 2))  # as x
+
+
+class ManyShapes(nn.ModuleList):
+    """Convolutions of many shapes side by side on one input: timbral, temporal [thesis 3.1, 3.4].
+
+    Timbral filters are tall: (bins, frames) pairs that move over (batch, 1, bins, frames).
+    Temporal filters are long: an int, its frames, that moves over (batch, 1, frames), or the pair
+    (1, frames). Gives the list of their maps, (batch, filters, …), in order.
+
+    Parameters
+    ----------
+    shapes : sequence of (int, int or pair of int)
+        Number of filters and kernel of each.
+    order, activation : str, callable
+        As in `ConvBlock`: "CAB" is convolution, activation, batch normalisation.
+    padding : {"time", "same", "valid"}
+        Zeros along time, so that every map has the frames of the input; along both axes; none.
+        Of an even number of frames the longer half lies behind, as in the papers' Keras and
+        TensorFlow.
+    """
+
+    def __init__(self, shapes, order="CAB", activation=nn.ReLU, padding="time"):
+        super().__init__(
+            ConvBlock(1, n_filters, kernel, order=order, activation=activation, padding="valid")
+            for n_filters, kernel in shapes
+        )
+        n_padded = {"time": 1, "same": 2, "valid": 0}[padding]  # axes, the last first
+        self.padding = [
+            [n for size in kernel[::-1][:n_padded] for n in ((size - 1) // 2, size // 2)]
+            for kernel in (block.conv.kernel_size for block in self)
+        ]
+
+    def forward(self, x):
+        return [
+            block(F.pad(x, padding) if any(padding) else x)
+            for block, padding in zip(self, self.padding, strict=True)
+        ]
+
+
+def max_over_bands(maps):
+    """Keep the largest value of each map over frequency, and set the maps side by side.
+
+    Parameters
+    ----------
+    maps : sequence of torch.Tensor, each (batch, filters, bins, frames)
+        Of `ManyShapes`; the bins may differ.
+
+    Returns
+    -------
+    torch.Tensor, (batch, all filters, frames)
+    """
+    return torch.cat([x.amax(dim=2) for x in maps], dim=1)
