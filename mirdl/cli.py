@@ -6,7 +6,8 @@ import os
 import shlex
 import sys
 
-from mirdl import commands, paths
+from mirdl import paths
+from mirdl.commands import data, installation, tagging, training, zoo
 from mirdl.errors import MirdlError
 
 
@@ -52,7 +53,7 @@ def parser():
     device.add_argument("--device", choices=["cpu"], help="cpu even where there is a GPU")
 
     command = _add(
-        group, "train", commands.train, "train and evaluate a model", parents=[quiet, device]
+        group, "train", training.train, "train and evaluate a model", parents=[quiet, device]
     )
     _add_dataset(command)
     command.add_argument("--model", required=True, help="a name of `mirdl models`")
@@ -67,14 +68,14 @@ def parser():
     command.add_argument("--folder", help="where weights go (runs/<data set>-<target>-<model>)")
     command.add_argument("--save-results", metavar="NAME", help="also write results/NAME/")
 
-    command = _add(group, "evaluate", commands.evaluate, "score saved weights", parents=[device])
+    command = _add(group, "evaluate", training.evaluate, "score saved weights", parents=[device])
     command.add_argument("weights", help="a model.safetensors of `mirdl train`")
     _add_dataset(command)
     command.add_argument("--part", default="test", choices=["train", "valid", "test", "all"])
     command.add_argument("--hop", type=float, help="seconds between windows (their length)")
     command.add_argument("--csv", action="store_true", help="print the table by tag as CSV")
 
-    command = _add(group, "tag", commands.tag, "tag audio files")
+    command = _add(group, "tag", tagging.tag, "tag audio files")
     command.add_argument("files", nargs="+", metavar="FILE", help="MP3, Ogg, FLAC or WAV")
     command.add_argument(
         "--model", default=paths.TAGGER, metavar="WEIGHTS", help="a model.safetensors"
@@ -84,27 +85,27 @@ def parser():
     command.add_argument("--plot", metavar="PNG", help="draw the tags over time")
     command.add_argument("--csv", action="store_true", help="print CSV")
 
-    _add(group, "models", commands.list_models, "list the models")
+    command = _add(group, "models", zoo.list_models, "list the models and their sizes")
+    command.add_argument("names", nargs="*", metavar="NAME", help="only these")
+    command.add_argument("--csv", action="store_true", help="print CSV")
 
-    data = group.add_parser("data", help="list, fetch, check, pack and render data sets")
-    parts = data.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add(parts, "list", commands.data_list, "what there is and where")
-    command = _add(parts, "get", commands.data_get, "download", parents=[quiet])
+    sets = group.add_parser("data", help="list, fetch, check, pack and render data sets")
+    parts = sets.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add(parts, "list", data.list_sets, "what there is and where")
+    command = _add(parts, "get", data.get, "download", parents=[quiet])
     command.add_argument("dataset")
     command.add_argument("--root", help="where to put it")
-    _add_dataset(
-        _add(parts, "check", commands.data_check, "decode all", parents=[quiet]), positional=True
-    )
-    command = _add(parts, "pack", commands.data_pack, "decode once into the cache", parents=[quiet])
+    _add_dataset(_add(parts, "check", data.check, "decode all", parents=[quiet]), positional=True)
+    command = _add(parts, "pack", data.pack_set, "decode once into the cache", parents=[quiet])
     _add_dataset(command, positional=True)
     command.add_argument("--workers", type=int, help="threads (one a core)")
-    command = _add(parts, "render", commands.data_render, "compose music", parents=[quiet])
+    command = _add(parts, "render", data.render, "compose music", parents=[quiet])
     command.add_argument("--tracks", type=int, default=318, help="how many (318, as embedded)")
     command.add_argument("--workers", type=int, help="processes (one a core)")
     command.add_argument("--folder", help="where to (a folder in the cache)")
     command.add_argument("--verify", action="store_true", help="compare with the committed audio")
 
-    command = _add(group, "doctor", commands.doctor, "check this installation")
+    command = _add(group, "doctor", installation.doctor, "check this installation")
     command.add_argument(
         "--mend", action="store_true", help="move torchaudio's CUDA-linked extension aside"
     )

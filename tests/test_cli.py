@@ -202,11 +202,44 @@ def test_missing_weights_are_one_line(tones, capsys):
     assert capsys.readouterr().err.startswith("mirdl: nowhere.safetensors:")
 
 
+def test_files_of_one_name_get_a_picture_each(tones, tmp_path, weights):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "00.wav").write_bytes((tones / "01.wav").read_bytes())
+    files = [str(tones / "00.wav"), str(other / "00.wav"), str(tones / "02.wav")]
+    arguments = ["tag", *files, "--model", str(weights), "--plot", str(tmp_path / "t.png")]
+    assert cli.main(arguments) == 0
+    names = sorted(path.name for path in tmp_path.glob("*.png"))
+    assert names == ["t_00_1.png", "t_00_2.png", "t_02.png"]
+    assert (tmp_path / names[0]).read_bytes() != (tmp_path / names[1]).read_bytes()
+
+
+def test_weights_without_tags_are_one_line(tones, tmp_path, capsys):
+    path = tmp_path / "nameless.safetensors"
+    models.save(models.build("dieleman_spectrogram", 3, width=0.1), path)
+    assert cli.main(["tag", str(tones / "00.wav"), "--model", str(path)]) == 2
+    assert "without the names of its outputs" in capsys.readouterr().err
+
+
 def test_models_lists_all_of_them(capsys):
     assert cli.main(["models"]) == 0
     printed = capsys.readouterr().out
-    assert [line.split()[0] for line in printed.splitlines()[1:]] == models.available()
-    assert "447,732" in printed
+    names = list(dict.fromkeys(line.split()[0] for line in printed.splitlines()[1:]))
+    assert sorted(names) == sorted(models.available())
+    assert "differs" not in printed
+
+
+def test_models_of_some_names(capsys):
+    assert cli.main(["models", "fcn", "majority"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split()[:8] == "fcn 464,000 at 16 kHz: 96 x 1,813".split()
+    assert {"447,732", "exact"} <= set(lines[1].split())
+    assert lines[2].startswith("majority")
+    assert cli.main(["models", "fcn", "--csv"]) == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert (row["parameters"], row["verdict"]) == ("447,732", "exact")
+    assert cli.main(["models", "fnc"]) == 2
+    assert "fnc" in capsys.readouterr().err
 
 
 def test_data_list_check_and_pack(tones, capsys):

@@ -62,13 +62,23 @@ def build(name, n_outputs=50, **overrides):
     """
     if name in BASELINES:
         return importlib.import_module("mirdl.models.baselines").build(name, **overrides)
+    model = network(name)(n_outputs, **overrides)
+    model.recipe = {"name": name, "n_outputs": n_outputs, "overrides": overrides}
+    return model
+
+
+def network(name):
+    """Return the class of a network, which says what `build` can override.
+
+    Raises
+    ------
+    MirdlError
+        If there is no such network.
+    """
     if name not in NETWORKS:
         raise MirdlError(f"no model is called {name!r}; there are: {', '.join(available())}")
     family, class_name = NETWORKS[name].split(".")
-    network = getattr(importlib.import_module(f"mirdl.models.{family}"), class_name)
-    model = network(n_outputs, **overrides)
-    model.recipe = {"name": name, "n_outputs": n_outputs, "overrides": overrides}
-    return model
+    return getattr(importlib.import_module(f"mirdl.models.{family}"), class_name)
 
 
 def n_parameters(model):

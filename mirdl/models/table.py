@@ -4,6 +4,7 @@ A row is a network as one paper describes it. The counts are trainable parameter
 prints "75k", rounding or cutting our count to the printed digits must give it.
 """
 
+import inspect
 from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 
@@ -56,6 +57,22 @@ class Row:
         with torch.device("meta"):
             return models.build(self.name, self.n_outputs, **self.overrides)
 
+    def described(self):
+        """Return the line of `mirdl models`: dict of str, its columns in order."""
+        model = self.build()
+        count = models.n_parameters(model)
+        settings = " ".join(f"{name}={_short(value)}" for name, value in self.overrides.items())
+        published = f"{self.published:,}" if isinstance(self.published, int) else self.published
+        return {
+            "name": " ".join([self.name, settings]).strip(),
+            "input": _input(model),
+            "outputs": str(self.n_outputs),
+            "parameters": f"{count:,}",
+            "published": published or "",
+            "verdict": self.verdict(count),
+            "source": self.source,
+        }
+
     def verdict(self, count):
         """Return "exact", "rounds to it", "ambiguous: …", "no count published" or "differs".
 
@@ -71,6 +88,46 @@ class Row:
         if isinstance(self.published, str) and agrees(count, self.published):
             return "rounds to it"
         return f"ambiguous: {self.note}" if self.note else "differs"
+
+
+def described(names=()):
+    """Return the whole table, or the rows of some networks, as `mirdl models` prints it.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of `mirdl.models.NETWORKS`; none for all.
+
+    Returns
+    -------
+    list of dict of str
+        A network of which no paper prints a count has a row for its default.
+    """
+    known = {row.name for row in ROWS}
+    others = [Row(name, _source(name)) for name in models.NETWORKS if name not in known]
+    order = {name: i for i, name in enumerate(models.NETWORKS) if not names or name in names}
+    rows = [row for row in [*ROWS, *others] if row.name in order]
+    return [row.described() for row in sorted(rows, key=lambda row: order[row.name])]
+
+
+def _source(name):
+    """Return the first line of a network's docstring, which names its paper."""
+    return inspect.getdoc(models.network(name)).splitlines()[0]
+
+
+def _short(value):
+    if isinstance(value, tuple | list):
+        return "x".join(map(str, value))
+    return str(value)
+
+
+def _input(model):
+    rate = f"{model.sample_rate / 1000:g} kHz"
+    if model.n_samples is None:
+        return f"any length, {rate}"
+    text = f"{model.n_samples:,} at {rate}"
+    n_mels = getattr(model.front_end, "n_mels", None)
+    return f"{text}: {n_mels} x {model.n_frames:,}" if n_mels else text
 
 
 def agrees(count, printed):

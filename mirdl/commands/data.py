@@ -1,0 +1,77 @@
+"""``mirdl data``: list, fetch, check, pack and render data sets."""
+
+import csv
+from pathlib import Path
+
+from mirdl.commands.common import load_dataset
+from mirdl.errors import MirdlError
+
+
+def list_sets(options):
+    """Print the table of data sets."""
+    from mirdl import datasets
+
+    for name, row in datasets.catalogue().iterrows():
+        where = f"in {row['folder']}" if row["present"] else "not here"
+        size = f"{row['gigabytes']:.2f} GB" if row["gigabytes"] else ""
+        print(f"{name:<16} {size:>8}  {row['description']}; {row['licence']}; {where}")
+
+
+def get(options):
+    """Download a data set."""
+    from mirdl import datasets
+
+    print(datasets.get(options.dataset, options.root, progress=not options.quiet))
+
+
+def check(options):
+    """Decode every file of a data set; exit status 1 where some cannot be used."""
+    from mirdl import datasets
+
+    dataset = load_dataset(options)
+    print(dataset)
+    faults = datasets.check(dataset, progress=not options.quiet)
+    for path, reason in faults[["path", "reason"]].itertuples(index=False):
+        print(f"{path}: {reason}")
+    print(f"{dataset.clips['path'].nunique()} files, {len(faults)} of them cannot be used")
+    return 1 if len(faults) else 0
+
+
+def pack_set(options):
+    """Decode a data set once into the cache."""
+    from mirdl.datasets.pack import pack
+
+    packed = pack(load_dataset(options), workers=options.workers, progress=not options.quiet)
+    for path, reason in packed.skipped.items():
+        print(f"{path}: {reason}")
+    print(
+        f"{packed.folder}: {packed.usable.sum()} of {len(packed)} clips, {packed.n_bytes:,} bytes"
+    )
+
+
+def render(options):
+    """Render the embedded data, or a larger set of its kind, and compare with what is committed."""
+    from mirdl import compose, paths
+
+    folder = Path(options.folder or paths.cache_folder() / "datasets" / f"render-{options.tracks}")
+    compose.render(folder, options.tracks, workers=options.workers, progress=not options.quiet)
+    print(f'{folder}: {options.tracks} tracks; datasets.load("minitag", root="{folder}")')
+    if options.verify:
+        compose.verify(folder)
+        ours, theirs = (_digests(each) for each in (folder, paths.data_folder() / "minitag"))
+        common = sorted(ours.keys() & theirs.keys())
+        different = [track for track in common if ours[track] != theirs[track]]
+        if different:
+            raise MirdlError(
+                f"{len(different)} of {len(common)} tracks sound different from the committed "
+                f"ones, first {different[0]}: is it another FluidSynth or sound font?"
+            )
+        print(f"all {len(common)} tracks that both hold are equal to the committed ones")
+
+
+def _digests(folder):
+    try:
+        with open(folder / "tracks.csv", newline="", encoding="utf-8") as table:
+            return {row["track_id"]: row["sha256"] for row in csv.DictReader(table)}
+    except OSError as error:
+        raise MirdlError(f"{folder}: no tracks.csv to compare with") from error
