@@ -35,6 +35,13 @@ from torch import nn
 #: ``mel40``       ours, in its place for 16 kHz audio: the same 46 ms window and 23 ms hop, the
 #:                 same 21.5 Hz between bins, 40 bands up to 8 kHz.
 #: ``mel128_44k``  thesis section 6.2.2: 1024/1024, log10(x + eps), eps not printed (here 1e-7).
+#: ``mel128_22k``  Han et al., TASLP 2017: 22.05 kHz 1024/512, 128 bands, natural logarithm (here
+#:                 dB, which only scales), z-scored as thesis section 3.4 has it. Theirs divides
+#:                 each clip by its largest sample first.
+#: ``mel80_44k``   jingju phonemes of Pons et al., EUSIPCO 2017 (thesis section 3.4): windows of
+#:                 25 ms padded to 2,048 samples, every 10 ms; from the authors' code 80 bands to
+#:                 11 kHz of unit sum, ln(1 + 100,000 x) at a window of area 2 (ours has 551, which
+#:                 the factor makes good), z-scored: theirs each bin of each frame.
 PRESETS = {
     "mel96": {},
     "mel128": {"n_mels": 128},
@@ -67,6 +74,27 @@ PRESETS = {
         "n_mels": 128,
         "compression": "log_eps",
     },
+    "mel128_22k": {
+        "sample_rate": 22_050,
+        "n_fft": 1024,
+        "hop_length": 512,
+        "n_mels": 128,
+        "mel_scale": "slaney",
+        "norm": "slaney",
+        "normalise": "global",
+    },
+    "mel80_44k": {
+        "sample_rate": 44_100,
+        "n_fft": 2048,
+        "win_length": 1102,
+        "hop_length": 441,
+        "n_mels": 80,
+        "f_max": 11_000,
+        "norm": "unit_sum",
+        "compression": "ln1p",
+        "factor": 100_000 / (551 / 2) ** 2,
+        "normalise": "per_bin",
+    },
 }
 
 COMPRESSIONS = {
@@ -89,6 +117,8 @@ class FrontEnd(nn.Module):
         Window and hop, in samples.
     n_mels : int
         Number of mel bands.
+    win_length : int, optional
+        Length of a window that is shorter than ``n_fft``, padded with zeros on both sides.
     f_min, f_max : float
         Range of the bands in Hz; ``f_max=None`` is half the sample rate.
     mel_scale : {"htk", "slaney"}
@@ -119,6 +149,7 @@ class FrontEnd(nn.Module):
         hop_length=256,
         n_mels=96,
         *,
+        win_length=None,
         f_min=0.0,
         f_max=None,
         mel_scale="htk",
@@ -141,7 +172,7 @@ class FrontEnd(nn.Module):
         bank = _mel_bank(
             n_fft, f_min, f_max or sample_rate / 2, n_mels, sample_rate, norm, mel_scale
         )
-        self.register_buffer("window", _window(window, n_fft), persistent=False)
+        self.register_buffer("window", _window(window, win_length or n_fft), persistent=False)
         self.register_buffer("mel_bank", bank, persistent=False)  # (n_fft // 2 + 1, n_mels)
         if normalise != "none":
             n_values = n_mels if normalise == "per_bin" else 1
@@ -204,7 +235,7 @@ class FrontEnd(nn.Module):
                 window=self.window,
                 n_fft=self.n_fft,
                 hop_length=self.hop_length,
-                win_length=self.n_fft,
+                win_length=len(self.window),
                 power=self.power,
                 normalized=False,
                 center=self.center,

@@ -111,6 +111,23 @@ def shrink_pools(pools, size):
     return pools
 
 
+def initialise(network, weights):
+    """Draw the weights of all convolutions and dense layers anew, as a paper says; biases are 0.
+
+    Parameters
+    ----------
+    network : nn.Module
+    weights : callable
+        Of `torch.nn.init`: ``kaiming_normal_`` or ``kaiming_uniform_`` (He), ``xavier_uniform_``
+        (Glorot).
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear):
+            weights(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
 class ConvBlock(nn.Sequential):
     """Convolution, batch normalisation, activation, pooling, in the order that the paper has.
 
@@ -171,15 +188,17 @@ class Head(nn.Sequential):
     ----------
     n_in, n_outputs : int
     order : str
-        One letter a layer before the last one: D dropout, H hidden dense layer, A ReLU,
+        One letter a layer before the last one: D dropout, H hidden dense layer, A activation,
         B batch normalisation.
     hidden : int, optional
         Units of the hidden layer H.
     dropout : float
         Probability of every D.
+    activation : callable
+        Makes the module A.
     """
 
-    def __init__(self, n_in, n_outputs, order="D", hidden=None, dropout=0.5):
+    def __init__(self, n_in, n_outputs, order="D", hidden=None, dropout=0.5, activation=nn.ReLU):
         layers = []
         for letter in order:
             if letter == "H":
@@ -188,7 +207,7 @@ class Head(nn.Sequential):
             elif letter == "B":
                 layers.append(nn.BatchNorm1d(n_in))
             else:
-                layers.append(nn.ReLU() if letter == "A" else nn.Dropout(dropout))
+                layers.append(activation() if letter == "A" else nn.Dropout(dropout))
         super().__init__(*layers, nn.Linear(n_in, n_outputs))
 
 
