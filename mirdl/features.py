@@ -1,7 +1,8 @@
 """From waveform to representation: log-mel front ends, MFCC-120, CQT, chroma (lesson 01).
 
-A front end is part of its network. It has no trainable parameters, stays in float32 under
-autocast, and lets gradients pass, so that saliency can reach the waveform.
+A front end is part of its network. It has no trainable parameters (but for the compression
+"log_learned" of lesson 14), stays in float32 under autocast, and lets gradients pass, so that
+saliency can reach the waveform.
 """
 
 import warnings
@@ -12,6 +13,7 @@ import torch
 import torchaudio.functional as AF
 from scipy import signal
 from torch import nn
+from torch.nn import functional as F
 
 #: The published front ends, and two that stand in for 44.1 kHz ones on 16 kHz audio.
 #:
@@ -35,6 +37,7 @@ from torch import nn
 #: ``mel40``       ours, in its place for 16 kHz audio: the same 46 ms window and 23 ms hop, the
 #:                 same 21.5 Hz between bins, 40 bands up to 8 kHz.
 #: ``mel128_44k``  thesis section 6.2.2: 1024/1024, log10(x + eps), eps not printed (here 1e-7).
+#: ``mel128_44k_learned``  the same with the compression that thesis Appendix A learns (lesson 14).
 #: ``mel128_22k``  Han et al., TASLP 2017: 22.05 kHz 1024/512, 128 bands, natural logarithm (here
 #:                 dB, which only scales), z-scored as thesis section 3.4 has it. Theirs divides
 #:                 each clip by its largest sample first.
@@ -132,9 +135,10 @@ class FrontEnd(nn.Module):
     center : bool
         Pad half a window by reflection at both ends, so that frame t is centred on sample
         ``t * hop_length``.
-    compression : {"db", "log1p", "ln1p", "log_eps", None}
+    compression : {"db", "log1p", "ln1p", "log_eps", "log_learned", None}
         10 log10(max(x, 1e-10)); log10(1 + C x); the same with the natural logarithm;
-        log10(x + 1e-7); none.
+        log10(x + 1e-7); log10(a x + b) with a = exp(`alpha`), b = softplus(`beta`), two trainable
+        parameters that start at 7 and 1 [thesis Appendix A]; none.
     factor : float
         C of ``log1p`` and ``ln1p`` [Dieleman & Schrauwen 2014, section 4.2].
     normalise : {"none", "global", "per_bin"}
@@ -162,8 +166,12 @@ class FrontEnd(nn.Module):
         normalise="none",
     ):
         super().__init__()
-        if compression not in COMPRESSIONS:
-            raise ValueError(f"compression {compression!r}: one of {list(COMPRESSIONS)}")
+        if compression == "log_learned":
+            self.alpha = nn.Parameter(torch.tensor(7.0))  # a = 1096.63
+            self.beta = nn.Parameter(torch.tensor(1.0))  # b = 1.31
+        elif compression not in COMPRESSIONS:
+            known = [*COMPRESSIONS, "log_learned"]
+            raise ValueError(f"compression {compression!r}: one of {known}")
         if normalise not in {"none", "global", "per_bin"}:
             raise ValueError(f"normalise {normalise!r}: one of 'none', 'global', 'per_bin'")
         self.sample_rate, self.n_fft, self.hop_length = sample_rate, n_fft, hop_length
@@ -241,6 +249,8 @@ class FrontEnd(nn.Module):
                 center=self.center,
             )  # (batch, n_fft // 2 + 1, n_frames)
             mel = self.mel_bank.T @ spectrum  # (batch, n_mels, n_frames)
+            if self.compression == "log_learned":
+                return torch.log10(self.alpha.exp() * mel + F.softplus(self.beta))
             return COMPRESSIONS[self.compression](mel, self.factor)
 
 

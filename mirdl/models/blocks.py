@@ -232,19 +232,39 @@ class ResBlock(nn.Module):
         Hidden units of a `SqueezeExcitation`.
     dropout : float
         Between the two convolutions.
+    n_convs : int
+        1 leaves the second convolution out, and the ReLU before it [Kim et al., 2019].
+    pointwise : bool
+        Whether the shortcut's convolution has a kernel of 1 in place of `kernel` [the same].
     """
 
-    def __init__(self, n_in, n_out, kernel, stride=1, pool=None, squeeze=None, dropout=0.0):
+    def __init__(
+        self,
+        n_in,
+        n_out,
+        kernel,
+        stride=1,
+        pool=None,
+        squeeze=None,
+        dropout=0.0,
+        n_convs=2,
+        pointwise=False,
+    ):
         super().__init__()
         dims = 1 if isinstance(kernel, int) else len(kernel)
         padding = kernel // 2 if dims == 1 else tuple(k // 2 for k in kernel)
         options = {"stride": stride, "padding": padding}
-        self.block1 = ConvBlock(
-            n_in, n_out, kernel, order="CBAD" if dropout else "CBA", dropout=dropout, **options
+        order = "CB" if n_convs == 1 else "CBAD" if dropout else "CBA"
+        self.block1 = ConvBlock(n_in, n_out, kernel, order=order, dropout=dropout, **options)
+        self.block2 = (
+            ConvBlock(n_out, n_out, kernel, order="CB", padding=padding)
+            if n_convs == 2
+            else nn.Identity()
         )
-        self.block2 = ConvBlock(n_out, n_out, kernel, order="CB", padding=padding)
         self.squeeze = SqueezeExcitation(n_out, squeeze) if squeeze else nn.Identity()
         changes = n_in != n_out or stride not in (1, (1, 1))
+        if pointwise:
+            kernel, options = (1 if dims == 1 else (1, 1)), {"stride": stride, "padding": 0}
         self.shortcut = (
             ConvBlock(n_in, n_out, kernel, order="CB", **options) if changes else nn.Identity()
         )
