@@ -38,9 +38,12 @@ class Tagger(nn.Module):
     ----------
     any_length : bool
         Of a class: whether `forward` also takes audio of other lengths than `n_samples`.
+    framewise : bool
+        Of a class: whether `forward` gives logits for every frame, (batch, n_outputs, n_frames).
     """
 
     any_length = False
+    framewise = False
 
     def __init__(
         self,
@@ -147,7 +150,7 @@ class ConvBlock(nn.Sequential):
         Makes the activation module.
     padding : str or int
         "same", "valid" or a number, as in torch.
-    stride : int or pair of int
+    stride, dilation : int or pair of int
     bias : bool
         Whether the convolution has a bias.
     dropout : float
@@ -165,13 +168,16 @@ class ConvBlock(nn.Sequential):
         activation=nn.ReLU,
         padding="same",
         stride=1,
+        dilation=1,
         bias=True,
         dropout=0.25,
     ):
         dims = 1 if isinstance(kernel, int) else len(kernel)
         norm_first = "B" in order and order.index("B") < order.index("C")
         makers = {
-            "C": lambda: CONVOLUTIONS[dims](n_in, n_out, kernel, stride, padding, bias=bias),
+            "C": lambda: CONVOLUTIONS[dims](
+                n_in, n_out, kernel, stride, padding, dilation, bias=bias
+            ),
             "B": lambda: NORMS[dims](n_in if norm_first else n_out),
             "A": activation,
             "P": lambda: POOLS[dims](pool),
