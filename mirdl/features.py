@@ -189,8 +189,8 @@ class FrontEnd(nn.Module):
 
     def n_frames(self, n_samples):
         """Return the number of frames that ``n_samples`` samples give."""
-        if self.center:
-            return 1 + n_samples // self.hop_length
+        if self.center:  # an odd window is padded by one sample less than it is long
+            return 1 + (n_samples - self.n_fft % 2) // self.hop_length
         return 1 + (n_samples - self.n_fft) // self.hop_length
 
     def forward(self, audio):

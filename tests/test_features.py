@@ -99,6 +99,9 @@ def test_known_preset_settings():
     assert features.front_end("mel96").n_frames(464_000) == 1813  # FCN of Won et al.
     assert features.front_end("mel128").n_frames(59_049) == 231  # Short-chunk CNN
     assert features.front_end("mel96_12k").n_frames(350_000) == 1368
+    odd = features.front_end("mel40")  # window 743
+    for n_samples in (79 * 372, 79 * 372 + 1):
+        assert odd(torch.zeros(1, n_samples)).shape[2] == odd.n_frames(n_samples)
     front = features.front_end("mel40_44k")
     assert front.n_frames(44_100 * 6) >= 250
     stand_in = features.front_end("mel40")

@@ -62,6 +62,8 @@ class Tagger(nn.Module):
             n_samples = round(seconds * self.sample_rate)
         elif n_frames is not None:
             n_samples = (n_frames - 1) * self.front_end.hop_length  # frames are centred
+            if self.front_end.n_frames(n_samples) < n_frames:
+                n_samples += 1  # a window of odd length needs one more
         self.n_samples = n_samples
 
     @property
