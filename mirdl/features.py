@@ -99,6 +99,7 @@ PRESETS = {
         "normalise": "per_bin",
     },
 }
+PRESETS["mel128_44k_learned"] = {**PRESETS["mel128_44k"], "compression": "log_learned"}
 
 COMPRESSIONS = {
     None: lambda x, _: x,
