@@ -6,4 +6,13 @@ SMALL = {
     "dieleman_spectrogram": {"n_outputs": 5, "width": 0.25, "for_seconds": 1.5},
     # 2D (lesson 08)
     "fcn": {"n_outputs": 5, "width": 0.125, "for_seconds": 3},
+    # Waveforms (lessons 12 and 13)
+    "dieleman_raw": {"n_outputs": 5, "width": 0.25, "for_seconds": 1.5},
+    "frame_level_many_shapes": {"n_outputs": 5, "width": 0.125, "for_seconds": 0.5},
+    "sample_cnn": {"n_outputs": 5, "width": 0.125, "for_seconds": 1},
+    "sample_cnn_se": {"n_outputs": 5, "width": 0.125, "for_seconds": 1},
+    "waveform_at_scale": {"n_outputs": 5, "width": 0.125},
+    # Learned front ends (lesson 14)
+    "harmonic_cnn": {"n_outputs": 5, "width": 0.125, "for_seconds": 2},
+    "sinc_net": {"n_outputs": 5, "width": 0.25, "for_seconds": 1.5},
 }

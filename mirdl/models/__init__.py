@@ -15,6 +15,13 @@ from mirdl.paths import write_atomically
 NETWORKS = {
     "dieleman_spectrogram": "cnn1d.DielemanSpectrogram",
     "fcn": "cnn2d.FCN",
+    "dieleman_raw": "waveform.DielemanRaw",
+    "frame_level_many_shapes": "waveform.FrameLevelManyShapes",
+    "sample_cnn": "sample_level.SampleCNN",
+    "sample_cnn_se": "sample_level.SampleCNNSE",
+    "waveform_at_scale": "waveform.WaveformAtScale",
+    "harmonic_cnn": "harmonic.HarmonicCNN",
+    "sinc_net": "harmonic.SincNet",
 }
 #: Classifiers on hand-made features (lesson 03), in the order of their table.
 BASELINES = (

@@ -21,6 +21,8 @@ SCALE_WAVE = "Pons et al., ISMIR 2018; thesis Table 5.2"
 SCALE_SPEC = "Pons et al., ISMIR 2018; thesis Table 5.3"
 SCALE_ALL = "Pons et al., ISMIR 2018; thesis section 5.4"
 MUSICNN = "Pons & Serra, ISMIR 2019 (musicnn-training)"
+KIM_2018 = "Kim et al., ICASSP 2018 (authors' code)"
+KIM_2019 = "Kim et al., JSTSP 2019 (authors' code)"
 SMC = "Won et al., SMC 2020"
 FEW = "Pons et al., ICASSP 2019; thesis section 6.3"
 CHOI = "Choi et al., ISMIR 2016"
@@ -298,6 +300,16 @@ ROWS = [
     Row("sample_cnn", SMC, 1_869_874),
     Row("sample_cnn", "Lee et al., SMC 2017; thesis Table 5.2", "2.4M", {"last_kernel": 3}),
     Row("sample_cnn", "Lee et al., SMC 2017; thesis Table 5.2", "2.4M", note=_KERNEL),
+    *(
+        Row("sample_cnn", KIM_2018, None, {"block": block, "multi_level": multi_level})
+        for block in ("basic", "se", "res", "rese")
+        for multi_level in (False, True)
+        if block != "basic" or multi_level
+    ),
+    *(
+        Row("sample_cnn", KIM_2019, None, {"multi_level": True, "amplify": 1 / 8, **block})
+        for block in ({"block": "se"}, {"block": "rese", "n_convs": 1}, {"block": "rese"})
+    ),
     Row("sample_cnn_se", SMC, 6_951_858),
     # Learned front ends (lesson 14)
     Row("harmonic_cnn", SMC, 3_631_551),
