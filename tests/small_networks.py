@@ -15,4 +15,11 @@ SMALL = {
     # Learned front ends (lesson 14)
     "harmonic_cnn": {"n_outputs": 5, "width": 0.125, "for_seconds": 2},
     "sinc_net": {"n_outputs": 5, "width": 0.25, "for_seconds": 1.5},
+    # Recurrence and attention (lesson 11)
+    "rnn": {"n_outputs": 5, "width": 0.125, "for_seconds": 1},
+    "crnn": {"n_outputs": 5, "width": 0.125, "for_seconds": 4},
+    "k1c2": {"n_outputs": 5, "width": 0.125, "for_seconds": 3},
+    "k2c1": {"n_outputs": 5, "width": 0.125, "for_seconds": 3},
+    "k2c2": {"n_outputs": 5, "width": 0.125, "for_seconds": 3},
+    "self_attention": {"n_outputs": 5, "width": 0.125, "for_seconds": 2},
 }

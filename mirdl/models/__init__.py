@@ -22,6 +22,12 @@ NETWORKS = {
     "waveform_at_scale": "waveform.WaveformAtScale",
     "harmonic_cnn": "harmonic.HarmonicCNN",
     "sinc_net": "harmonic.SincNet",
+    "rnn": "recurrent.RNN",
+    "crnn": "recurrent.CRNN",
+    "k1c2": "recurrent.K1C2",
+    "k2c1": "recurrent.K2C1",
+    "k2c2": "recurrent.K2C2",
+    "self_attention": "attention.SelfAttention",
 }
 #: Classifiers on hand-made features (lesson 03), in the order of their table.
 BASELINES = (
