@@ -4,8 +4,23 @@
 SMALL = {
     # 1D (lesson 07)
     "dieleman_spectrogram": {"n_outputs": 5, "width": 0.25, "for_seconds": 1.5},
+    "spotify_cnn": {"n_outputs": 5, "width": 0.125, "for_seconds": 7},
+    "local_cnn": {"n_outputs": 5, "width": 0.25, "n_frames": 40},
+    "multi_level_multi_scale": {
+        "n_outputs": 5,
+        "width": 0.125,
+        "for_seconds": 2,
+        "frames": [27, 81],
+    },
     # 2D (lesson 08)
     "fcn": {"n_outputs": 5, "width": 0.125, "for_seconds": 3},
+    "fcn4": {"n_outputs": 5, "width": 0.0625, "for_seconds": 3},
+    "fcn5": {"n_outputs": 5, "width": 0.0625, "for_seconds": 3},
+    "choi_cnn": {"n_outputs": 5, "width": 0.25, "for_seconds": 3},
+    "compact_cnn": {"n_outputs": 5, "width": 0.5, "for_seconds": 3},
+    "vgg": {"n_outputs": 5, "width": 0.125, "for_seconds": 1.5},
+    "short_chunk_cnn": {"n_outputs": 5, "width": 0.125, "for_seconds": 2.6},
+    "short_chunk_res": {"n_outputs": 5, "width": 0.125, "for_seconds": 2},
     # Waveforms (lessons 12 and 13)
     "dieleman_raw": {"n_outputs": 5, "width": 0.25, "for_seconds": 1.5},
     "frame_level_many_shapes": {"n_outputs": 5, "width": 0.125, "for_seconds": 0.5},

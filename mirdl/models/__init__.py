@@ -14,7 +14,17 @@ from mirdl.paths import write_atomically
 #: Where each network lives: name → family file and class.
 NETWORKS = {
     "dieleman_spectrogram": "cnn1d.DielemanSpectrogram",
+    "spotify_cnn": "cnn1d.SpotifyCNN",
+    "local_cnn": "cnn1d.LocalCNN",
+    "multi_level_multi_scale": "cnn1d.MultiLevelMultiScale",
     "fcn": "cnn2d.FCN",
+    "fcn4": "cnn2d.FCN4",
+    "fcn5": "cnn2d.FCN5",
+    "choi_cnn": "cnn2d.ChoiCNN",
+    "compact_cnn": "cnn2d.CompactCNN",
+    "vgg": "cnn2d.VGG",
+    "short_chunk_cnn": "cnn2d.ShortChunkCNN",
+    "short_chunk_res": "cnn2d.ShortChunkRes",
     "dieleman_raw": "waveform.DielemanRaw",
     "frame_level_many_shapes": "waveform.FrameLevelManyShapes",
     "sample_cnn": "sample_level.SampleCNN",
