@@ -20,8 +20,8 @@ class HarmonicFilters(LearnedFrontEnd):
 
     Won et al., ICASSP 2020; slides, HarmonicCNN. The triangle around harmonic h of the fundamental
     f has the width (α h f + β) / Q in Hz, that of the ear's equivalent rectangular bandwidth for
-    Q = 1. Narrow triangles in the bass lie between two bins of the STFT: those bands see nothing
-    until a smaller Q widens them.
+    Q = 1. Bins of the STFT lie 31 Hz apart: one of the 768
+    triangles, in the bass, holds none and sees nothing, and a larger Q empties more.
 
     Parameters
     ----------
