@@ -37,6 +37,59 @@ class GlobalPool(nn.Module):
         return ", ".join(self.kinds)
 
 
+class AutoPool(nn.Module):
+    """A mean over time whose weights lean towards the large values as far as training wants.
+
+    The weights are a softmax over time of alpha times the values: alpha 0, the start, is the mean,
+    infinity the maximum [McFee et al., 2018]. (batch, channels, frames) → (batch, channels). One
+    alpha for all channels, which gives the count that Pons & Serra (ISMIR 2019) print; one for
+    each, as their main code and McFee et al. have it, would give 767 parameters more.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.alpha = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x):
+        weights = torch.softmax(self.alpha * x, dim=2)  # (batch, channels, frames)
+        return (weights * x).sum(dim=2)  # (batch, channels)
+
+
+class AttentionPool(nn.Module):
+    """A mean over time whose weights a convolution over a few frames finds [Pons & Serra 2019].
+
+    The values know their place in time: sines and cosines of ever longer periods are added to
+    them first. Each channel has weights of its own. (batch, channels, frames) → (batch, channels).
+
+    Parameters
+    ----------
+    n_channels : int
+    context : int
+        Frames that a weight sees.
+    """
+
+    def __init__(self, n_channels, context=3):
+        super().__init__()
+        self.conv = nn.Conv1d(n_channels, n_channels, context, padding="same")
+
+    def forward(self, x):
+        x = x + self._places(x)  # (batch, channels, frames)
+        weights = torch.softmax(self.conv(x), dim=2)  # the same
+        return (weights * x).sum(dim=2)  # (batch, channels)
+
+    @staticmethod
+    def _places(x):
+        """Return sines in even channels and cosines in odd ones, (channels, frames).
+
+        Channel i of n turns by 10000^(-2i/n) a frame: as in the authors' code, where i counts
+        channels; in Vaswani et al. (2017) it counts pairs of them.
+        """
+        _, n, n_frames = x.shape
+        i = torch.arange(n, device=x.device)
+        angle = torch.arange(n_frames, device=x.device) * 10000.0 ** (-2 * i[:, None] / n)
+        return torch.where(i[:, None] % 2 == 0, angle.sin(), angle.cos()).to(x.dtype)
+
+
 class ResidualBackEnd(nn.Module):
     """The back end that waveform and spectrogram share [Pons et al., ISMIR 2018; thesis Fig. 5.2].
 
