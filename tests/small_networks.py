@@ -30,6 +30,16 @@ SMALL = {
     # Learned front ends (lesson 14)
     "harmonic_cnn": {"n_outputs": 5, "width": 0.125, "for_seconds": 2},
     "sinc_net": {"n_outputs": 5, "width": 0.25, "for_seconds": 1.5},
+    # Timbre (lesson 10)
+    "timbre_cnn": {"n_outputs": 5, "width": 0.25, "for_seconds": 1},
+    "small_rectangular": {"n_outputs": 5, "width": 0.5, "for_seconds": 1.5},
+    "irmas_single": {"n_outputs": 5, "width": 0.125},
+    "irmas_multi": {"n_outputs": 5, "width": 0.125},
+    "han2016": {"n_outputs": 5, "width": 0.125},
+    "jingju_phoneme": {"n_outputs": 5, "width": 0.125},
+    "musicnn_timbre": {"n_outputs": 5, "width": 0.25, "for_seconds": 1},
+    "musicnn": {"n_outputs": 5, "width": 0.125, "for_seconds": 1},
+    "spectrogram_at_scale": {"n_outputs": 5, "width": 0.125, "for_seconds": 2},
     # Recurrence and attention (lesson 11)
     "rnn": {"n_outputs": 5, "width": 0.125, "for_seconds": 1},
     "crnn": {"n_outputs": 5, "width": 0.125, "for_seconds": 4},
