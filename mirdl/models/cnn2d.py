@@ -252,7 +252,7 @@ class CompactCNN(FCN):
 
 
 class VGG(Tagger):
-    """The VGG of Pons and Serra (ISMIR 2019, musicnn-training models 1 and 2; thesis section 6.3).
+    """The VGG of Pons and Serra (ISMIR 2019, musicnn-training models 1 and 2).
 
     Five 3 x 3 convolutions with ReLU, then batch normalisation, then max-pooling; dropout between
     the blocks and before the dense layer that reads the last map; He's initialisation. 605,748
@@ -296,7 +296,8 @@ class VGG(Tagger):
         self.norm = nn.BatchNorm2d(1)
         n_values = (n_mels // prod(mel_pools)) * (n_frames // prod(time_pools))
         self.head = Head(filters * n_values, n_outputs)
-        initialise(self, nn.init.kaiming_normal_)
+        for part in (self.blocks, self.head):
+            initialise(part, nn.init.kaiming_normal_)
         self.to(memory_format=torch.channels_last)
 
     def forward(self, audio):
