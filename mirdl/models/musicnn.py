@@ -207,7 +207,6 @@ class SpectrogramAtScale(Tagger):
         self.front = TimbralTemporal(tall, long)
         self.back_end = ResidualBackEnd(self.front.n_out, n_outputs, back_filters, hidden)
         initialise(self, nn.init.kaiming_normal_)
-        self.to(memory_format=torch.channels_last)
 
     def forward(self, audio):
         x = self.front_end(audio).unsqueeze(1)  # (batch, 1, 96, 188)

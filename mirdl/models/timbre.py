@@ -97,7 +97,6 @@ class TimbreCNN(Tagger):
             back_filters * n_frames, n_outputs, "DHAD", hidden=hidden, activation=nn.ELU
         )
         initialise(self, nn.init.kaiming_uniform_)
-        self.to(memory_format=torch.channels_last)
 
     def forward(self, audio):
         x = self.front_end(audio).unsqueeze(1)  # (batch, 1, 128, 187)
