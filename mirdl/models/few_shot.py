@@ -2,8 +2,8 @@
 
 Pons, Serrà and Serra, ICASSP 2019 (thesis chapter 6): sound events and scenes from 1 to 100
 examples a class, patches of 128 mel bands by 128 frames (3 s). All train by plain gradient
-descent at a rate of 0.1, gradients clipped at a norm of 5, batches of 256, 200 epochs; weights
-of the three networks carry an L2 penalty of 0.001. The Glorot weights are those of their code.
+descent at a rate of 0.1, gradients clipped at a norm of 5; the first three in batches of 256, for
+200 epochs, with an L2 penalty of 0.001. The Glorot weights are those of the authors' code.
 """
 
 from math import prod
@@ -140,7 +140,8 @@ class SBCNN(Tagger):
         self.block2 = ConvBlock(n1, n2, (5, 5), pool2, order="CAP", padding="valid")
         self.block3 = ConvBlock(n2, n3, (5, 5), order="CA", padding="valid")
         self.head = Head(n3 * bands * frames, n_outputs, order="DHAD", hidden=hidden)
-        initialise(self, nn.init.xavier_uniform_)
+        for part in (self.block1, self.block2, self.block3, self.head):
+            initialise(part, nn.init.xavier_uniform_)
         self.to(memory_format=torch.channels_last)
 
     def forward(self, audio):

@@ -28,7 +28,7 @@ DEEP_CHROMA = {
     "compression": "log1p",
     "factor": 1.0,
 }
-#: Singing voice, Schlüter and Grill, section 3: 70 windows of 46 ms a second.
+#: Singing voice, Schlüter and Grill: 70 windows of 46 ms a second.
 SINGING_VOICE = {
     "preset": "mel96",
     "sample_rate": 22_050,
@@ -40,7 +40,7 @@ SINGING_VOICE = {
     "power": 1.0,
     "compression": "log_eps",
 }
-#: Voice, Leglaive et al.: 16 kHz, 62.5 windows of 32 ms a second.
+#: Voice, Leglaive et al. as Lee et al. (ISMIR 2018) repeat them: 62.5 windows of 32 ms a second.
 MEL80 = {"preset": "mel96", "n_mels": 80}
 
 
@@ -135,7 +135,8 @@ class FrameCNN(FrameTagger):
     To decide at every frame, the network is not run on every excerpt: as in the authors'
     prediction code, pools move by one frame, what follows a pool takes every third frame
     (dilation), and the dense layers are convolutions. The logits are the same, the work is far
-    less. They are one decision for each frame, (batch, n_outputs, n_frames).
+    less. They are one decision for each frame, (batch, n_outputs, n_frames). The tutorial draws
+    the network of ISMIR 2016, which has a fifth convolution.
 
     Parameters
     ----------

@@ -14,9 +14,9 @@ from torch.nn import functional as F
 from mirdl.errors import MirdlError
 from mirdl.models.blocks import Head, ManyShapes, Tagger, initialise, scaled
 
-#: Frames of O-net's filters, five of each: 1 to 8 frames from beat to beat would span six beats.
+#: Frames of O-net's filters, five of each. The slowest beat, 60 a minute, lasts 43 frames.
 ONSETS = tuple(range(6, 42, 5))
-#: Frames of P-net's filters, one of each: 9 to 43 frames a beat, 277 to 58 beats a minute.
+#: Frames of P-net's filters, one of each: six beats, 9 to 43 frames apart (287 to 60 a minute).
 PATTERNS = tuple(range(46, 217, 5))
 
 
