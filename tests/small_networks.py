@@ -30,6 +30,14 @@ SMALL = {
     # Learned front ends (lesson 14)
     "harmonic_cnn": {"n_outputs": 5, "width": 0.125, "for_seconds": 2},
     "sinc_net": {"n_outputs": 5, "width": 0.25, "for_seconds": 1.5},
+    # Rhythm (lesson 09)
+    "black_box": {"n_outputs": 5, "width": 0.25, "front_end": "mel40"},
+    "time": {"n_outputs": 5, "width": 0.25, "front_end": "mel40"},
+    "frequency": {"n_outputs": 5, "width": 0.25, "front_end": "mel40"},
+    "time_frequency": {"n_outputs": 5, "width": 0.25, "front_end": "mel40"},
+    "o_net": {"n_outputs": 5, "width": 0.25, "front_end": "mel40"},
+    "p_net": {"n_outputs": 5, "front_end": "mel40", "for_seconds": 7},
+    "o_net_p_net": {"n_outputs": 5, "front_end": "mel40", "for_seconds": 7},
     # Timbre (lesson 10)
     "timbre_cnn": {"n_outputs": 5, "width": 0.25, "for_seconds": 1},
     "small_rectangular": {"n_outputs": 5, "width": 0.5, "for_seconds": 1.5},
@@ -47,4 +55,13 @@ SMALL = {
     "k2c1": {"n_outputs": 5, "width": 0.125, "for_seconds": 3},
     "k2c2": {"n_outputs": 5, "width": 0.125, "for_seconds": 3},
     "self_attention": {"n_outputs": 5, "width": 0.125, "for_seconds": 2},
+    # Few data (lesson 16)
+    "vgg_small": {"n_outputs": 5, "width": 0.25},
+    "timbre_small": {"n_outputs": 5, "width": 0.25},
+    "sb_cnn": {"n_outputs": 5, "width": 0.25},
+    "prototypical": {"n_outputs": 5, "width": 0.125},
+    # Framewise (lesson 18)
+    "context_dnn": {"n_outputs": 5, "width": 0.125, "for_seconds": 2},
+    "frame_cnn": {"n_outputs": 5, "width": 0.125, "for_seconds": 2},
+    "frame_blstm": {"n_outputs": 5, "width": 0.125, "for_seconds": 2},
 }

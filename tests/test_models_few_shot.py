@@ -157,7 +157,7 @@ def test_an_update_lowers_the_episode_loss(distance, examples):
     assert query.grad.abs().sum() > 0
     with torch.no_grad():
         for p in model.parameters():
-            p -= 0.01 * p.grad
+            p -= 1e-3 * p.grad
     assert model.episode_loss(support, query, labels) < loss
 
 

@@ -32,6 +32,13 @@ NETWORKS = {
     "waveform_at_scale": "waveform.WaveformAtScale",
     "harmonic_cnn": "harmonic.HarmonicCNN",
     "sinc_net": "harmonic.SincNet",
+    "black_box": "rhythm.BlackBox",
+    "time": "rhythm.Time",
+    "frequency": "rhythm.Frequency",
+    "time_frequency": "rhythm.TimeFrequency",
+    "o_net": "rhythm.ONet",
+    "p_net": "rhythm.PNet",
+    "o_net_p_net": "rhythm.ONetPNet",
     "timbre_cnn": "timbre.TimbreCNN",
     "small_rectangular": "timbre.SmallRectangular",
     "irmas_single": "timbre.IrmasSingle",
@@ -47,6 +54,13 @@ NETWORKS = {
     "k2c1": "recurrent.K2C1",
     "k2c2": "recurrent.K2C2",
     "self_attention": "attention.SelfAttention",
+    "vgg_small": "few_shot.VGGSmall",
+    "timbre_small": "few_shot.TimbreSmall",
+    "sb_cnn": "few_shot.SBCNN",
+    "prototypical": "few_shot.Prototypical",
+    "context_dnn": "framewise.ContextDNN",
+    "frame_cnn": "framewise.FrameCNN",
+    "frame_blstm": "framewise.FrameBLSTM",
 }
 #: Classifiers on hand-made features (lesson 03), in the order of their table.
 BASELINES = (

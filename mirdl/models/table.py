@@ -326,4 +326,9 @@ ROWS = [
     Row("timbre_small", FEW, "10k", {}, 15, note="the paper prints about 10k"),
     Row("sb_cnn", FEW, "250k", {}, 10, note="the paper prints about 250k"),
     Row("sb_cnn", FEW, "250k", {}, 15, note="the paper prints about 250k"),
+    Row("prototypical", FEW, None, {}, 10),
+    # Framewise (lesson 18)
+    Row("context_dnn", "Korzeniowski & Widmer, ISMIR 2016 (deep chroma)", None, {}, 12),
+    Row("frame_cnn", "Schlüter & Grill, ISMIR 2015", None, {}, 1),
+    Row("frame_blstm", "Leglaive et al., ICASSP 2015", None, {}, 1),
 ]  # fmt: skip
