@@ -11,7 +11,7 @@ def list_models(options):
     import inspect
 
     from mirdl import models
-    from mirdl.models import baselines, table
+    from mirdl.models import table
 
     names = options.names or models.available()
     for name in names:
@@ -22,7 +22,7 @@ def list_models(options):
         _print_table(table.described(networks), options.csv)
     for name in names:
         if name in models.BASELINES and not options.csv:
-            print(f"{name:<22} {inspect.getdoc(getattr(baselines, name)).splitlines()[0]}")
+            print(f"{name:<22} {inspect.getdoc(models.baseline(name)).splitlines()[0]}")
 
 
 def _print_table(rows, as_csv):

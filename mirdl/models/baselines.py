@@ -4,6 +4,8 @@ A baseline is a feature and an estimator of scikit-learn. Every tag gets a class
 against the rest, as in the thesis' section 5.5.1, and so does every class.
 """
 
+from functools import partial
+
 import numpy as np
 from sklearn.base import clone
 from sklearn.cluster import MiniBatchKMeans
@@ -33,11 +35,13 @@ class Baseline:
 
     Parameters
     ----------
-    feature : {None, "tempo", "mfcc120", "mfcc"}
-        What the estimator sees: nothing, one tempo, 120 values, or the MFCC of every frame.
+    feature : {None, "tempo", "mfcc120", "mfcc"}, Feature or callable
+        What the estimator sees: nothing, one tempo, 120 values, the MFCC of every frame, another
+        feature of `extract`; or a function that gives the rows of a data set's clips as it does.
     estimator : object
-        ``fit(x, y, task, valid)`` and ``scores(x)``; x is an array (n_clips, n_values), or for
-        "mfcc" a list of arrays (n_frames, 20), y is (n_clips, n_outputs).
+        ``fit(x, y, task, valid)`` and ``scores(x)``; x is an array (n_clips, n_values), or, for
+        an estimator with the attribute ``framewise``, a list of arrays (n_frames, n_values), y is
+        (n_clips, n_outputs).
     """
 
     def __init__(self, feature, estimator):
@@ -93,12 +97,14 @@ class Baseline:
         ):
             tempo = dataset.clips["tempo"].to_numpy(dtype=float)
             return tempo[:, None], np.ones(len(tempo), dtype=bool)
-        clips = extract(dataset, self.feature)
+        compute = self.feature if callable(self.feature) else partial(extract, feature=self.feature)
+        clips = compute(dataset)
         readable = np.array([len(rows) > 0 for rows in clips], dtype=bool)
         clips = [rows for rows in clips if len(rows)]
         if not clips:
             raise MirdlError(f"{dataset.name}: no clip could be read")
-        return clips if self.feature == "mfcc" else np.concatenate(clips), readable
+        framewise = getattr(self.estimator, "framewise", False)
+        return clips if framewise else np.concatenate(clips), readable
 
 
 # The baselines, in the order of lesson 03
@@ -126,7 +132,7 @@ def knn(n_neighbors=10):
 
 def logistic_regression(C=0.01):
     """Logistic regression on MFCC-120; ridge regression for continuous targets."""
-    return Baseline("mfcc120", _linear(C))
+    return Baseline("mfcc120", linear(C))
 
 
 def svm_linear():
@@ -160,14 +166,7 @@ def gmm(n_components=8, seed=0):
 
 def codebook(n_words=256, C=0.01, seed=0):
     """Histogram of k-means words over the MFCC frames, then logistic regression [slides]."""
-    return Baseline("mfcc", Codebook(n_words, _linear(C), seed))
-
-
-def build(name, seed=0, **options):
-    """Build a baseline by its name; the seed is for those of `RANDOM`, the others need none."""
-    if name in RANDOM:
-        options["seed"] = seed
-    return globals()[name](**options)
+    return Baseline("mfcc", Codebook(n_words, linear(C), seed))
 
 
 # Estimators: fit(x, y, task, valid) and scores(x)
@@ -231,9 +230,9 @@ class SupportVectors:
             for C in self.C:
                 machines = PerOutput(*[machine(kernel="precomputed", C=C)] * 2)
                 machines.fit(gram, y, task, None)
-                quality = _quality(machines.scores(gram_valid), y_valid, task)
-                if quality > best:
-                    best, self.chosen, self.machines = quality, {"gamma": gamma, "C": C}, machines
+                reached = quality(machines.scores(gram_valid), y_valid, task)
+                if reached > best:
+                    best, self.chosen, self.machines = reached, {"gamma": gamma, "C": C}, machines
 
     def scores(self, x):
         return self.machines.scores(self._gram(self.scaler.transform(x), self.chosen["gamma"]))
@@ -251,6 +250,8 @@ class Mixtures:
     Two mixtures of Gaussians with diagonal covariance for each output, each on at most
     `n_frames` random frames; the score is the mean difference of log-likelihoods.
     """
+
+    framewise = True
 
     def __init__(self, n_components, seed, n_frames=10_000):
         self.n_components, self.seed, self.n_frames = n_components, seed, n_frames
@@ -295,6 +296,8 @@ class Codebook:
     The square root of the histogram keeps frequent words from drowning the others.
     """
 
+    framewise = True
+
     def __init__(self, n_words, estimator, seed):
         self.n_words, self.estimator, self.seed = n_words, estimator, seed
 
@@ -315,7 +318,7 @@ class Codebook:
         return np.sqrt(np.stack(counts))  # (n_clips, n_words)
 
 
-def _linear(C):
+def linear(C):
     """Logistic regression, or ridge regression of like strength, on standardised features."""
     return PerOutput(
         make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=1000)),
@@ -336,7 +339,7 @@ def _score(estimator, x):
     return estimator.predict(x)
 
 
-def _quality(scores, y, task):
+def quality(scores, y, task):
     """Return the number by which the grid is searched: ROC-AUC, accuracy or R²."""
     if task == "regression":
         return r2_score(y, scores)

@@ -1,4 +1,4 @@
-"""Features made by hand for the baselines, computed once for each data set (lesson 03)."""
+"""Features of clips for the baselines, computed once for each data set (lesson 03)."""
 
 import hashlib
 import inspect
@@ -6,7 +6,9 @@ import io
 import os
 import warnings
 import zipfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import librosa
 import numpy as np
@@ -30,7 +32,37 @@ def tempo(waveform, sample_rate):
 
 #: Clips that are computed between two writes of the cache.
 CHUNK = 1000
-FEATURES = {"mfcc120": mfcc120, "mfcc": mfcc_frames, "tempo": tempo}
+
+
+@dataclass(frozen=True)
+class Feature:
+    """What `extract` computes of each clip and keeps.
+
+    Attributes
+    ----------
+    name : str
+        Of the cache; two features that differ in anything but their code have two names.
+    compute : callable
+        ``compute(waveform (n_samples,), sample_rate)`` gives one row of values, or one a frame.
+    sample_rate : int, optional
+        Rate of the audio in Hz that it wants; None takes the data set's.
+    code : object, optional
+        Function, class or module that makes the values, default ``compute``: when its source
+        changes, they are computed anew.
+    """
+
+    name: str
+    compute: Callable
+    sample_rate: int | None = None
+    code: object = None
+
+
+FEATURES = {
+    feature.name: feature
+    for feature in (
+        Feature("mfcc120", mfcc120), Feature("mfcc", mfcc_frames), Feature("tempo", tempo),
+    )
+}  # fmt: skip
 
 
 def extract(dataset, feature):
@@ -41,7 +73,7 @@ def extract(dataset, feature):
     Parameters
     ----------
     dataset : Dataset
-    feature : {"mfcc120", "mfcc", "tempo"}
+    feature : {"mfcc120", "mfcc", "tempo"} or Feature
 
     Returns
     -------
@@ -49,26 +81,46 @@ def extract(dataset, feature):
         For each clip float32 (n_rows, n_values): one row, or one for each frame; no row where
         the clip cannot be read, which a warning reports.
     """
-    code = hashlib.sha256(inspect.getsource(FEATURES[feature]).encode()).hexdigest()[:16]
-    path = (
-        cache_folder() / "features" / f"{dataset.name}-{dataset.sample_rate}-{feature}-{code}.npz"
-    )
+    feature = FEATURES[feature] if isinstance(feature, str) else feature
+    sample_rate = feature.sample_rate or dataset.sample_rate
+    code = inspect.getsource(feature.code or feature.compute)
+    code = hashlib.sha256(code.encode()).hexdigest()[:16]
+    name = f"{dataset.name}-{sample_rate}-{feature.name}-{code}.npz"
+    path = cache_folder() / "features" / name
     known, keys = _read(path), _keys(dataset)
     missing = [i for i, key in enumerate(keys) if key not in known]
     for first in range(0, len(missing), CHUNK):  # an interruption loses one chunk at most
         chunk = missing[first : first + CHUNK]
-        computed = _compute(dataset, feature, chunk)
+        computed = compute(dataset, feature, chunk)
         known.update(zip([keys[i] for i in chunk], computed, strict=True))
         _write(path, known)
-    rows, faults = zip(*[known[key] for key in keys], strict=True)
+    return readable([known[key] for key in keys])
+
+
+def readable(found):
+    """Return the rows that `compute` found, and warn of the clips that could not be read."""
+    rows, faults = zip(*found, strict=True)
     faults = [fault for fault in faults if fault]
     if faults:
-        warnings.warn(f"{len(faults)} clips skipped, the first: {faults[0]}", stacklevel=2)
+        warnings.warn(f"{len(faults)} clips skipped, the first: {faults[0]}", stacklevel=3)
     return list(rows)
 
 
-def _compute(dataset, feature, clips):
-    """Return, for each of these clips, its features and what was wrong with it."""
+def compute(dataset, feature, clips):
+    """Compute a feature without the cache.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    feature : Feature
+    clips : sequence of int
+
+    Returns
+    -------
+    list of (numpy.ndarray, str)
+        For each of these clips its rows, and what was wrong with it or "".
+    """
+    dataset = replace(dataset, sample_rate=feature.sample_rate or dataset.sample_rate)
 
     def one(i):
         path = dataset.clips["path"][i]
@@ -77,15 +129,13 @@ def _compute(dataset, feature, clips):
             audio.check(waveform, path, min_seconds=0.2, sample_rate=dataset.sample_rate)
         except AudioError as error:
             return None, str(error)
-        rows = np.atleast_2d(FEATURES[feature](waveform, dataset.sample_rate))
+        rows = np.atleast_2d(feature.compute(waveform, dataset.sample_rate))
         return rows.astype(np.float32), ""
 
-    # Threads: the transforms work outside Python's lock
+    # Threads: the transforms work outside Python's lock. The bar is for terminals only.
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         results = threads.map(one, clips)
-        found = list(
-            tqdm(results, feature, len(clips), disable=None, unit="clip")
-        )  # terminals only
+        found = list(tqdm(results, feature.name, len(clips), disable=None, unit="clip"))
     width = max((rows.shape[1] for rows, _ in found if rows is not None), default=1)
     nothing = np.zeros((0, width), np.float32)
     return [(nothing if rows is None else rows, fault) for rows, fault in found]
