@@ -25,6 +25,8 @@ class Run:
         call makes several rows.
     minutes : float
         Expected time on one core.
+    budget : str
+        Of `mirdl.experiments.settings`.
     target, split, unit, dataset : str
         For the record in the row.
     options : dict
@@ -36,6 +38,7 @@ class Run:
     seed: int = 0
     variants: tuple = ("",)
     minutes: float = 0.1
+    budget: str = "course"
     target: str = "tags"
     split: str = "artist"
     unit: str = "clip"

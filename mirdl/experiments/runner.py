@@ -141,7 +141,7 @@ def main(arguments=None):
     parser.add_argument("names", nargs="*", help="experiments, or patterns such as 'baselines/*'")
     parser.add_argument("--dry-run", action="store_true", help="print the runs and their minutes")
     parser.add_argument("--list", action="store_true", help="print the experiments")
-    parser.add_argument("--budget", default="course", choices=settings.BUDGETS)
+    parser.add_argument("--budget", choices=settings.BUDGETS, help="another than each run's own")
     options = parser.parse_args(arguments)
     try:
         runs = select(plan.runs(), options.names)
@@ -180,12 +180,13 @@ def _dry_run(runs):
 def _run(runs, budget, arguments):
     given = sys.argv[1:] if arguments is None else arguments
     command = " ".join(["python -m mirdl.experiments", *given])
-    chosen, failed = settings.choose(budget=budget), 0
+    failed = 0
     for number, run in enumerate(runs, 1):
         if is_finished(run):
             continue
         print(f"[{number}/{len(runs)}] {run} (about {run.minutes:.1f} min)", flush=True)
         try:
+            chosen = settings.choose(budget=budget or run.budget)
             for variant, evaluation in execute(run, chosen, command).items():
                 print(f"    {variant} {evaluation}".replace("  ", " "), flush=True)
         except MirdlError as error:  # the other rows do not depend on this one

@@ -6,13 +6,23 @@ from dataclasses import dataclass
 from mirdl import datasets
 from mirdl.errors import MirdlError
 
-#: Optimiser steps, steps between validations, clips a step, factor on channels.
-#: "lesson": a live cell of a notebook; "course": a row of ``results/``, about three core-minutes;
+#: Optimiser steps, steps between validations, clips a step, factor on channels, and where it is
+#: not that of `mirdl.training.fit`, precision and schedule.
+#: "lesson": a live cell of a notebook; "course": the first networks (lessons 00 to 03);
+#: "ladder": a row of the comparisons of lessons 06 to 15, about three core-minutes;
 #: "full": published width; "smoke": whether it runs at all.
 BUDGETS = {
     "smoke": {"n_steps": 2, "steps_per_epoch": 1, "batch_size": 4, "width": 0.1},
     "lesson": {"n_steps": 100, "steps_per_epoch": 50, "batch_size": 16, "width": 0.25},
     "course": {"n_steps": 600, "steps_per_epoch": 100, "batch_size": 16, "width": 0.25},
+    "ladder": {
+        "n_steps": 1000,
+        "steps_per_epoch": 100,
+        "batch_size": 16,
+        "width": 0.25,
+        "precision": "bf16",
+        "schedule": "cosine",
+    },
     "full": {"n_steps": 10_000, "steps_per_epoch": 500, "batch_size": 16, "width": 1.0},
 }
 
@@ -27,7 +37,7 @@ class Settings:
         A name of `mirdl.datasets.available`.
     budget : str
         One of ``BUDGETS``, which gives the rest.
-    n_steps, steps_per_epoch, batch_size : int
+    n_steps, steps_per_epoch, batch_size, precision, schedule
         As in `mirdl.training.fit`.
     width : float
         Factor on a network's channels.
@@ -39,6 +49,8 @@ class Settings:
     steps_per_epoch: int
     batch_size: int
     width: float
+    precision: str = "fp32"
+    schedule: str | None = None
 
     def dataset(self, target="tags", **options):
         """Load the data set; `options` as in `mirdl.datasets.load`."""
@@ -47,7 +59,7 @@ class Settings:
     @property
     def training(self):
         """The part that `mirdl.training.fit` takes, as keyword arguments."""
-        names = ("n_steps", "steps_per_epoch", "batch_size")
+        names = ("n_steps", "steps_per_epoch", "batch_size", "precision", "schedule")
         return {name: getattr(self, name) for name in names}
 
 
