@@ -65,6 +65,10 @@ def test_networks_without_a_last_dense_layer_are_told():
 
     with pytest.raises(MirdlError, match="Maximum does not end"):
         Embedding(Maximum())
+    framewise = network("dieleman_spectrogram")
+    framewise.head = nn.Sequential(nn.Unflatten(1, (2, 2)), nn.Linear(2, 3))
+    with pytest.raises(MirdlError, match="on frames"):
+        Embedding(framewise)(torch.zeros(2, framewise.n_samples))
 
 
 def test_training_brings_pairs_together():

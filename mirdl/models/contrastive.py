@@ -71,6 +71,8 @@ class Embedding(nn.Module):
             self.network(audio)
         finally:
             hook.remove()
+        if seen[0].dim() != 2:
+            raise MirdlError(f"{type(self.network).__name__} decides on frames, not on clips")
         return seen[0]
 
 
