@@ -21,15 +21,6 @@ SMALL = {
     "vgg": {"n_outputs": 5, "width": 0.125, "for_seconds": 1.5},
     "short_chunk_cnn": {"n_outputs": 5, "width": 0.125, "for_seconds": 2.6},
     "short_chunk_res": {"n_outputs": 5, "width": 0.125, "for_seconds": 2},
-    # Waveforms (lessons 12 and 13)
-    "dieleman_raw": {"n_outputs": 5, "width": 0.25, "for_seconds": 1.5},
-    "frame_level_many_shapes": {"n_outputs": 5, "width": 0.125, "for_seconds": 0.5},
-    "sample_cnn": {"n_outputs": 5, "width": 0.125, "for_seconds": 1},
-    "sample_cnn_se": {"n_outputs": 5, "width": 0.125, "for_seconds": 1},
-    "waveform_at_scale": {"n_outputs": 5, "width": 0.125},
-    # Learned front ends (lesson 14)
-    "harmonic_cnn": {"n_outputs": 5, "width": 0.125, "for_seconds": 2},
-    "sinc_net": {"n_outputs": 5, "width": 0.25, "for_seconds": 1.5},
     # Rhythm (lesson 09)
     "black_box": {"n_outputs": 5, "width": 0.25, "front_end": "mel40"},
     "time": {"n_outputs": 5, "width": 0.25, "front_end": "mel40"},
@@ -55,6 +46,15 @@ SMALL = {
     "k2c1": {"n_outputs": 5, "width": 0.125, "for_seconds": 3},
     "k2c2": {"n_outputs": 5, "width": 0.125, "for_seconds": 3},
     "self_attention": {"n_outputs": 5, "width": 0.125, "for_seconds": 2},
+    # Waveforms (lessons 12 and 13)
+    "dieleman_raw": {"n_outputs": 5, "width": 0.25, "for_seconds": 1.5},
+    "frame_level_many_shapes": {"n_outputs": 5, "width": 0.125, "for_seconds": 0.5},
+    "sample_cnn": {"n_outputs": 5, "width": 0.125, "for_seconds": 1},
+    "sample_cnn_se": {"n_outputs": 5, "width": 0.125, "for_seconds": 1},
+    "waveform_at_scale": {"n_outputs": 5, "width": 0.125},
+    # Learned front ends (lesson 14)
+    "harmonic_cnn": {"n_outputs": 5, "width": 0.125, "for_seconds": 2},
+    "sinc_net": {"n_outputs": 5, "width": 0.25, "for_seconds": 1.5},
     # Few data (lesson 16)
     "vgg_small": {"n_outputs": 5, "width": 0.25},
     "timbre_small": {"n_outputs": 5, "width": 0.25},

@@ -226,7 +226,10 @@ def test_models_lists_all_of_them(capsys):
     printed = capsys.readouterr().out
     names = list(dict.fromkeys(line.split()[0] for line in printed.splitlines()[1:]))
     assert sorted(names) == sorted(models.available())
-    assert "differs" not in printed
+    assert cli.main(["models", "--csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert len(rows) > 90
+    assert all(row["verdict"] != "differs" for row in rows)
 
 
 def test_models_of_some_names(capsys):

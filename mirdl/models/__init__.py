@@ -6,6 +6,7 @@ built, so ``import mirdl.models`` costs nothing.
 
 import hashlib
 import importlib
+import inspect
 import json
 
 from mirdl.errors import CheckpointError, MirdlError
@@ -25,13 +26,6 @@ NETWORKS = {
     "vgg": "cnn2d.VGG",
     "short_chunk_cnn": "cnn2d.ShortChunkCNN",
     "short_chunk_res": "cnn2d.ShortChunkRes",
-    "dieleman_raw": "waveform.DielemanRaw",
-    "frame_level_many_shapes": "waveform.FrameLevelManyShapes",
-    "sample_cnn": "sample_level.SampleCNN",
-    "sample_cnn_se": "sample_level.SampleCNNSE",
-    "waveform_at_scale": "waveform.WaveformAtScale",
-    "harmonic_cnn": "harmonic.HarmonicCNN",
-    "sinc_net": "harmonic.SincNet",
     "black_box": "rhythm.BlackBox",
     "time": "rhythm.Time",
     "frequency": "rhythm.Frequency",
@@ -54,6 +48,13 @@ NETWORKS = {
     "k2c1": "recurrent.K2C1",
     "k2c2": "recurrent.K2C2",
     "self_attention": "attention.SelfAttention",
+    "dieleman_raw": "waveform.DielemanRaw",
+    "frame_level_many_shapes": "waveform.FrameLevelManyShapes",
+    "sample_cnn": "sample_level.SampleCNN",
+    "sample_cnn_se": "sample_level.SampleCNNSE",
+    "waveform_at_scale": "waveform.WaveformAtScale",
+    "harmonic_cnn": "harmonic.HarmonicCNN",
+    "sinc_net": "harmonic.SincNet",
     "vgg_small": "few_shot.VGGSmall",
     "timbre_small": "few_shot.TimbreSmall",
     "sb_cnn": "few_shot.SBCNN",
@@ -62,18 +63,22 @@ NETWORKS = {
     "frame_cnn": "framewise.FrameCNN",
     "frame_blstm": "framewise.FrameBLSTM",
 }
-#: Classifiers on hand-made features (lesson 03), in the order of their table.
-BASELINES = (
-    "majority",
-    "knn_tempo",
-    "knn",
-    "logistic_regression",
-    "svm_linear",
-    "svm_rbf",
-    "boosted_trees",
-    "gmm",
-    "codebook",
-)
+#: Where each baseline lives, a feature and a classifier: name → file and function. First those on
+#: features made by hand (lesson 03), then on learnt (lesson 06) and on random ones (lesson 17).
+BASELINES = {
+    "majority": "baselines.majority",
+    "knn_tempo": "baselines.knn_tempo",
+    "knn": "baselines.knn",
+    "logistic_regression": "baselines.logistic_regression",
+    "svm_linear": "baselines.svm_linear",
+    "svm_rbf": "baselines.svm_rbf",
+    "boosted_trees": "baselines.boosted_trees",
+    "gmm": "baselines.gmm",
+    "codebook": "baselines.codebook",
+    "learned_features": "learned_features.learned_features",
+    "deep_belief_network": "learned_features.deep_belief_network",
+    "random_features": "random_features.random_features",
+}
 
 
 def available():
@@ -91,9 +96,10 @@ def build(name, n_outputs=50, **overrides):
     n_outputs : int
         Number of logits: tags, classes or regression targets. Baselines learn it from the data.
     **overrides
-        What differs from the published network. All networks take ``front_end=`` (a preset of
-        `mirdl.features` or a module), ``width=`` (a factor on all channels) and ``for_seconds=``
-        (length of the audio that the network sees); the class says what else.
+        What differs from the published network. All take ``width=`` (a factor on all channels)
+        and ``for_seconds=`` (length of the audio that the network sees); those that do not read
+        the waveform ``front_end=`` (a preset of `mirdl.features`, a dict of its settings with
+        "preset", or a module). The class says what else.
 
     Returns
     -------
@@ -107,10 +113,18 @@ def build(name, n_outputs=50, **overrides):
         If there is no such model.
     """
     if name in BASELINES:
-        return importlib.import_module("mirdl.models.baselines").build(name, **overrides)
+        make = baseline(name)
+        if "seed" not in inspect.signature(make).parameters:  # it draws no random numbers
+            overrides.pop("seed", None)
+        return make(**overrides)
     model = network(name)(n_outputs, **overrides)
     model.recipe = {"name": name, "n_outputs": n_outputs, "overrides": overrides}
     return model
+
+
+def baseline(name):
+    """Return the function that makes a baseline, which says what `build` can override."""
+    return _find(BASELINES[name])
 
 
 def network(name):
@@ -123,8 +137,7 @@ def network(name):
     """
     if name not in NETWORKS:
         raise MirdlError(f"no model is called {name!r}; there are: {', '.join(available())}")
-    family, class_name = NETWORKS[name].split(".")
-    return getattr(importlib.import_module(f"mirdl.models.{family}"), class_name)
+    return _find(NETWORKS[name])
 
 
 def n_parameters(model):
@@ -205,6 +218,11 @@ def load(path):
         raise CheckpointError(path, f"does not fit this version of mirdl: {error}") from error
     model.tags, model.task = recipe["tags"], recipe["task"]
     return model.eval()
+
+
+def _find(place):
+    family, name = place.split(".")
+    return getattr(importlib.import_module(f"mirdl.models.{family}"), name)
 
 
 def _digest(weights):

@@ -1,0 +1,75 @@
+"""The ladder: one table that grows from lesson to lesson, every system on one task and protocol.
+
+Tags of the embedded data, artist split, clip scores averaged over windows; beside it the emotions
+of Emotify in folds of artists. It is read from `results/` alone.
+"""
+
+import pandas as pd
+
+from mirdl.experiments import store
+
+#: Lesson, name in the table, experiment and system of its row; the variant is "tags".
+LINES = [
+    (3, "majority", "baselines", "majority"),
+    (3, "knn", "baselines", "knn"),
+    (3, "logistic_regression", "baselines", "logistic_regression"),
+    (3, "svm_rbf", "baselines", "svm_rbf"),
+    (3, "boosted_trees", "baselines", "boosted_trees"),
+    (7, "dieleman_spectrogram", "one_dimension", "512_256"),
+    (7, "spotify_cnn", "one_dimension", "spotify_all"),
+    (7, "multi_level_multi_scale", "one_dimension", "multi_level_multi_scale"),
+    (8, "fcn", "two_dimensions", "fcn"),
+    (8, "vgg", "two_dimensions", "vgg"),
+    (8, "short_chunk_cnn", "two_dimensions", "short_chunk_cnn"),
+    (8, "short_chunk_res", "two_dimensions", "short_chunk_res"),
+]
+
+
+def table(until=23):
+    """Return the ladder up to a lesson; a missing row shows as missing.
+
+    Parameters
+    ----------
+    until : int
+        Number of the last lesson.
+
+    Returns
+    -------
+    DataFrame
+        Index lesson and system; ROC-AUC and PR-AUC on the tags (means over seeds) with the 95 %
+        interval of the first over artists, seeds, parameters, core-minutes of one seed, and the
+        ROC-AUC of the emotions of Emotify.
+    """
+    lines = {}
+    for lesson, name, experiment, system in LINES:
+        if lesson <= until:
+            lines[lesson, name] = _line(experiment, system) | _emotions(name)
+    frame = pd.DataFrame.from_dict(lines, orient="index")
+    frame.index = pd.MultiIndex.from_tuples(lines, names=["lesson", "system"])
+    return frame
+
+
+def _line(experiment, system):
+    found = store.table(experiment, "tags")
+    index = (system, "tags")
+    if index not in found.index or found.loc[index, "seeds"] == "missing":
+        return dict.fromkeys(
+            ("ROC-AUC", "interval", "PR-AUC", "seeds", "parameters", "minutes"), ""
+        ) | {"seeds": "missing"}
+    roc = found.loc[index]
+    pr = store.table(experiment, "tags", "pr_auc").loc[index]
+    return {
+        "ROC-AUC": f"{roc['mean']:.3f}",
+        "interval": f"[{roc['low']:.3f}, {roc['high']:.3f}]",
+        "PR-AUC": f"{pr['mean']:.3f}",
+        "seeds": roc["seeds"].split()[0],
+        "parameters": "" if pd.isna(roc["parameters"]) else f"{roc['parameters']:,}",
+        "minutes": f"{roc['minutes']:.1f}",
+    }
+
+
+def _emotions(name):
+    found = store.table("emotify", "emotions")
+    if (name, "emotions") not in found.index or found.loc[(name, "emotions"), "seeds"] == "missing":
+        return {"Emotify": ""}
+    return {"Emotify": f"{found.loc[(name, 'emotions'), 'mean']:.3f}"}
