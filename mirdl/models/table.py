@@ -206,7 +206,7 @@ ROWS = [
     Row("timbre_cnn", EUSIPCO, "565k", {"multiple": 4}),
     Row("timbre_cnn", EUSIPCO, "191k", {"multiple": 2, "back_filters": 32}, note=_LESS),
     Row("timbre_cnn", EUSIPCO, "565k", {"multiple": 4, "back_filters": 32}, note=_LESS),
-    Row("small_rectangular", EUSIPCO, "75k", note="published rounds up to 75k; ours is 73,778"),
+    Row("small_rectangular", EUSIPCO, "75k", note="the paper calls all three of its networks 75k"),
     Row("irmas_single", IRMAS, "62k", {}, 11),
     Row("irmas_single", IRMAS, "62k", {"bins": (50, 70)}, 11, note=_POOL),
     Row("irmas_single", IRMAS, "62k", {"pool": (96, 16)}, 11, note=_POOL),
