@@ -20,6 +20,7 @@ from mirdl.experiments import (
     settings,
     splits,
     store,
+    training_choices,
 )
 
 
@@ -204,7 +205,7 @@ def first_seeds(*modules):
 
 
 @pytest.mark.filterwarnings("ignore:Number of distinct clusters")
-@pytest.mark.parametrize("run", first_seeds(splits, baselines, networks))
+@pytest.mark.parametrize("run", first_seeds(splits, baselines, networks, training_choices))
 def test_every_line_of_the_tables_runs(run, tmp_path, monkeypatch):
     fake_minitag.make(tmp_path / "minitag")
     monkeypatch.setenv("MIRDL_DATA", str(tmp_path))

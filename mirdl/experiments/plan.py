@@ -5,7 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 #: Modules of this package whose ``RUNS`` make the plan, in the order of the lessons.
-MODULES = ("representations", "splits", "baselines", "networks", "emotify", "tagger")
+MODULES = (
+    "representations",
+    "splits",
+    "baselines",
+    "networks",
+    "training_choices",
+    "emotify",
+    "tagger",
+)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,191 @@
+"""Lesson 05: one network, trained in many ways: what each choice of the recipe is worth.
+
+The network is Dieleman's on the spectrogram, 16,000 crops a run. The reference is Adam at 0.001
+along a cosine, batches of 16, bands normalised, no dropout, no weight decay; every other line
+changes what its name says. The two claims [slides, "Training Deep Neural Networks" and
+"Regularization"]: to normalise the input helps; dropout helps. Each means a higher macro ROC-AUC
+than without, margin 0, three seeds a side.
+"""
+
+import torch
+from torch import nn
+
+from mirdl import models
+from mirdl.datasets.pack import pack
+from mirdl.evaluation import evaluate
+from mirdl.experiments.networks import FOR_COURSE
+from mirdl.experiments.plan import Run
+from mirdl.models.blocks import initialise
+from mirdl.training import fit
+
+NAME = "dieleman_spectrogram"
+RATES = (0.0001, 0.001, 0.01, 0.1)
+#: How to draw the weights; torch's own way is the reference.
+WEIGHTS = {
+    "xavier": nn.init.xavier_uniform_,
+    "he": nn.init.kaiming_uniform_,
+    "normal_1": nn.init.normal_,  # deviation 1, whatever the size of the layer
+}
+
+
+def add_dropout(model, probability):
+    """Put dropout before every dense layer of a network's head, in place.
+
+    Parameters
+    ----------
+    model : Tagger
+        With a `mirdl.models.blocks.Head`.
+    probability : float
+        Of a unit to be set to zero.
+    """
+    layers = []
+    for layer in model.head:
+        layers += [nn.Dropout(probability)] if isinstance(layer, nn.Linear) else []
+        layers.append(layer)
+    model.head = nn.Sequential(*layers)
+
+
+def add_batch_norm(model):
+    """Put batch normalisation between the convolutions of Dieleman's network and their ReLU."""
+    for name in ("conv1", "conv2"):
+        block = getattr(model, name)
+        norm = nn.BatchNorm1d(block.conv.out_channels)
+        setattr(model, name, nn.Sequential(block.conv, norm, block.activation, block.pool))
+
+
+def train(
+    seed,
+    settings,
+    dataset,
+    dropout=0.0,
+    batch_norm=False,
+    weights=None,
+    batch_factor=1,
+    front_end=None,
+    **training,
+):
+    """Train the network with one choice changed.
+
+    Parameters
+    ----------
+    seed : int
+    settings : Settings
+    dataset : Dataset
+        With its splits.
+    dropout : float
+        See `add_dropout`.
+    batch_norm : bool
+        See `add_batch_norm`.
+    weights : str, optional
+        A name of ``WEIGHTS``.
+    batch_factor : float
+        Times as many crops a step, in as many times fewer steps: all runs hear the same number.
+    front_end : dict, optional
+        What replaces settings of the published front end.
+    **training
+        Of `mirdl.training.fit`.
+
+    Returns
+    -------
+    nn.Module
+        With the weights that were best on the validation clips.
+    """
+    torch.manual_seed(seed)
+    front_end = {"preset": "mel128_log", **(front_end or {})}
+    overrides = {**FOR_COURSE[NAME], "front_end": front_end}
+    model = models.build(NAME, n_outputs=dataset.n_outputs, **overrides)
+    if weights:
+        initialise(model, WEIGHTS[weights])
+    if dropout:
+        add_dropout(model, dropout)
+    if batch_norm:
+        add_batch_norm(model)
+    options = {**settings.training, **training}
+    options["batch_size"] = round(options["batch_size"] * batch_factor)
+    for name in ("n_steps", "steps_per_epoch"):
+        options[name] = max(1, round(options[name] / batch_factor))
+    fit(
+        model,
+        dataset.subset("train"),
+        dataset.subset("valid"),
+        seed=seed,
+        progress=False,
+        **options,
+    )
+    return model
+
+
+def choice(seed, settings, **changes):
+    """Train the network with one choice changed, and score it on the tags of the test clips.
+
+    Parameters
+    ----------
+    seed : int
+    settings : Settings
+    **changes
+        As in `train`.
+
+    Returns
+    -------
+    Evaluation
+    """
+    dataset = settings.dataset()
+    model = train(seed, settings, dataset, **changes)
+    test = dataset.subset("test")
+    return evaluate(model, test, audio=pack(test, progress=False))
+
+
+def _run(system, variant, seeds=1, minutes=0.6, **changes):
+    return [
+        Run(
+            "training_choices",
+            system,
+            choice,
+            seed,
+            (variant,),
+            minutes=minutes,
+            budget="ladder",
+            options=changes,
+        )
+        for seed in range(seeds)
+    ]
+
+
+#: System and variant of the line that all others are compared with.
+REFERENCE = ("adam", "0.001")
+RUNS = [
+    *(
+        run
+        for optimizer in ("sgd", "adam", "adamw")
+        for rate in RATES
+        for run in _run(
+            optimizer,
+            f"{rate:g}",
+            seeds=3 if (optimizer, f"{rate:g}") == REFERENCE else 1,
+            optimizer=optimizer,
+            learning_rate=rate,
+            # without weight decay AdamW is Adam; 0.01 is torch's own default
+            weight_decay=0.01 if optimizer == "adamw" else 0.0,
+        )
+    ),
+    *_run("batch_4", "0.001", minutes=0.8, batch_factor=0.25, learning_rate=0.001),
+    *_run("batch_4", "0.00025", minutes=0.8, batch_factor=0.25, learning_rate=0.00025),
+    *_run("batch_64", "0.001", batch_factor=4, learning_rate=0.001),
+    *_run("batch_64", "0.004", batch_factor=4, learning_rate=0.004),
+    *(
+        run
+        for schedule in (None, "step", "exponential", "plateau")
+        for run in _run("schedule", schedule or "constant", schedule=schedule)
+    ),
+    *_run("log_input", "none", seeds=3, front_end={"normalise": "none"}),
+    *_run("log_input", "global", front_end={"normalise": "global"}),
+    *_run("db_input", "none", front_end={"compression": "db", "normalise": "none"}),
+    *_run("db_input", "per_bin", front_end={"compression": "db"}),
+    *(run for name in WEIGHTS for run in _run("weights", name, weights=name)),
+    *_run("batch_norm", "convolutions", batch_norm=True),
+    *_run("dropout", "0.2", dropout=0.2),
+    *_run("dropout", "0.5", seeds=3, dropout=0.5),
+    *_run("weight_decay", "adam_0.0001", weight_decay=0.0001),
+    *_run("weight_decay", "adam_0.01", weight_decay=0.01),
+    *_run("weight_decay", "adamw_0.1", optimizer="adamw", weight_decay=0.1),
+]
