@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mirdl import features
+from mirdl.models import fast
 
 LAYERS = {"C": "conv", "B": "norm", "A": "activation", "P": "pool", "D": "dropout"}
 CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d}
@@ -188,6 +189,9 @@ class ConvBlock(nn.Sequential):
         wanted = order if pool else order.replace("P", "")
         super().__init__(OrderedDict((LAYERS[letter], makers[letter]()) for letter in wanted))
 
+    def forward(self, x):
+        return fast.conv_block(self, x) if fast.fits(self, x) else super().forward(x)
+
 
 class Head(nn.Sequential):
     """From one vector per clip to logits, through a hidden layer where the paper has one.
@@ -281,7 +285,7 @@ class ResBlock(nn.Module):
     def forward(self, x):
         y = self.block2(self.block1(x))  # (batch, n_out, …) divided by the stride
         y = self.squeeze(y)  # the same
-        return self.pool(torch.relu(y + self.shortcut(x)))  # … divided by the pool
+        return torch.relu_(self.pool(y + self.shortcut(x)))  # … divided by the pool
 
 
 class SqueezeExcitation(nn.Module):
