@@ -2,9 +2,9 @@
 
 The network is Dieleman's on the spectrogram, 16,000 crops a run. The reference is Adam at 0.001
 along a cosine, batches of 16, bands normalised, no dropout, no weight decay; every other line
-changes what its name says. The two claims [slides, "Training Deep Neural Networks" and
-"Regularization"]: to normalise the input helps; dropout helps. Each means a higher macro ROC-AUC
-than without, margin 0, three seeds a side.
+changes what its name says. Three claims on the macro ROC-AUC, three seeds a side: to normalise
+the input helps [slides]; dropout helps [slides]; dropout in the dense layers of this network
+changes nothing that matters [dieleman section 4], here: less than 0.02.
 """
 
 import torch
