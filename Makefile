@@ -13,11 +13,11 @@ READY := .venv/.ready
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1 \
 	MPLBACKEND=module://matplotlib_inline.backend_inline JUPYTER_PREFER_ENV_PATH=1
 
-.PHONY: help lab test notebooks results bench render lock clean
+.PHONY: help lab test notebooks results bench bench-notebooks render lock clean
 .DELETE_ON_ERROR:
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 18
 
 lab: $(READY) ## install what is missing and open JupyterLab on lesson 00
 	JUPYTER_PREFER_ENV_PATH=1 $(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) \
@@ -37,7 +37,11 @@ results: $(READY) ## run every experiment that has no row in results/ yet (hours
 	$(BIN)/python -m mirdl.experiments
 
 bench: $(READY) ## speed and memory, as ratios measured in one run
-	@set -e; for file in benchmarks/*.py; do echo $$file; $(BIN)/python $$file; done
+	@set -e; for file in $(filter-out benchmarks/notebooks.py,$(wildcard benchmarks/*.py)); do \
+		echo $$file; $(BIN)/python $$file; done
+
+bench-notebooks: $(READY) ## minutes and memory of each notebook, into results/, lessons and README
+	$(BIN)/python benchmarks/notebooks.py --save --fill
 
 render: $(READY) ## render the embedded data again and compare it with the committed audio
 	$(BIN)/mirdl data render --verify
