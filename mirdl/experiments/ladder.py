@@ -22,6 +22,7 @@ LINES = [
     (8, "vgg", "two_dimensions", "vgg"),
     (8, "short_chunk_cnn", "two_dimensions", "short_chunk_cnn"),
     (8, "short_chunk_res", "two_dimensions", "short_chunk_res"),
+    (9, "time_frequency", "filters_for_rhythm", "time_frequency"),
 ]
 
 

@@ -11,6 +11,7 @@ MODULES = (
     "baselines",
     "networks",
     "training_choices",
+    "rhythm",
     "emotify",
     "tagger",
 )
