@@ -16,6 +16,7 @@ from mirdl.experiments import (
     emotify,
     networks,
     plan,
+    rhythm,
     runner,
     settings,
     splits,
@@ -205,7 +206,7 @@ def first_seeds(*modules):
 
 
 @pytest.mark.filterwarnings("ignore:Number of distinct clusters")
-@pytest.mark.parametrize("run", first_seeds(splits, baselines, networks, training_choices))
+@pytest.mark.parametrize("run", first_seeds(splits, baselines, networks, rhythm, training_choices))
 def test_every_line_of_the_tables_runs(run, tmp_path, monkeypatch):
     fake_minitag.make(tmp_path / "minitag")
     monkeypatch.setenv("MIRDL_DATA", str(tmp_path))
