@@ -18,6 +18,7 @@ BLOCKS = {
     "2D, one channel": ((1, 8, (3, 3), (2, 3)), {}),
     "2D, one channel, stride": ((1, 6, (3, 3)), {"order": "CB", "stride": (2, 1), "padding": 1}),
     "2D, one channel, tall": ((1, 8, (5, 3)), {"order": "CBA", "padding": (0, 1)}),
+    "2D, bands": ((1, 8, (5, 3), "bands"), {"padding": (0, 1)}),
     "2D, one channel, flat": ((1, 6, (1, 4), (1, 2)), {"padding": (0, 2)}),
     "1D": ((4, 6, 3, 3), {}),
     "1D without pool": ((4, 6, 5), {"order": "CBA"}),
@@ -76,20 +77,21 @@ def test_pooled_bfloat16_gradients():
     y = torch.randn(5, 8, 12, 17).bfloat16().float()  # here both see the same maxima
     norm = nn.BatchNorm2d(8)
     block = nn.Sequential(norm, nn.MaxPool2d((2, 4)))
+    statistics = norm.running_mean.clone(), norm.running_var.clone()
+    options = (norm.weight, norm.bias, True, norm.momentum, norm.eps, (2, 4))
+
+    def ours(y):
+        return fast._PooledNorm.apply(y.bfloat16(), *statistics, *options).float()
+
     results = []
-    for forward in (
-        lambda y: block(y),
-        lambda y: fast._PooledNorm.apply(
-            y.bfloat16(), None, None, norm.weight, norm.bias, True, 0.1, norm.eps, (2, 4)
-        ).float(),
-    ):
+    for forward in (block, ours):
         x = y.clone().requires_grad_()
         pooled = forward(x)
         weights = torch.linspace(-1, 1, pooled.numel()).reshape(pooled.shape)
-        parameters = [x, norm.weight, norm.bias]
-        results.append([pooled, *torch.autograd.grad((weights * pooled).sum(), parameters)])
-    for plain, ours in zip(*results, strict=True):
-        assert (ours - plain).norm() < 0.01 * plain.norm()
+        inputs = [x, norm.weight, norm.bias]
+        results.append([pooled, *torch.autograd.grad((weights * pooled).sum(), inputs)])
+    for plain, mine in zip(*results, strict=True):
+        assert (mine - plain).norm() < 0.01 * plain.norm()
 
 
 def test_hooks_on_layers_are_called():

@@ -144,8 +144,9 @@ class ConvBlock(nn.Sequential):
     kernel : int or pair of int
         An int makes a 1D block, (batch, channels, time); a pair a 2D one, (batch, channels,
         frequency, time).
-    pool : int or pair of int, optional
-        Size (and stride) of the max-pooling; what does not fill a pool is dropped.
+    pool : int, pair of int or "bands", optional
+        Size (and stride) of the max-pooling; what does not fill a pool is dropped. "bands" keeps
+        the largest value of all bands, (batch, n_out, 1, time).
     order : str
         One letter a layer: C convolution, B batch normalisation, A activation, P pooling,
         D dropout.
@@ -183,7 +184,7 @@ class ConvBlock(nn.Sequential):
             ),
             "B": lambda: NORMS[dims](n_in if norm_first else n_out),
             "A": activation,
-            "P": lambda: POOLS[dims](pool),
+            "P": lambda: nn.AdaptiveMaxPool2d((1, None)) if pool == "bands" else POOLS[dims](pool),
             "D": lambda: nn.Dropout(dropout),
         }
         wanted = order if pool else order.replace("P", "")
@@ -325,11 +326,15 @@ class ManyShapes(nn.ModuleList):
         Zeros along time, so that every map has the frames of the input; along both axes; none.
         Of an even number of frames the longer half lies behind, as in the papers' Keras and
         TensorFlow.
+    pool : "bands", optional
+        As in `ConvBlock`, where `order` has a P.
     """
 
-    def __init__(self, shapes, order="CAB", activation=nn.ReLU, padding="time"):
+    def __init__(self, shapes, order="CAB", activation=nn.ReLU, padding="time", pool=None):
         super().__init__(
-            ConvBlock(1, n_filters, kernel, order=order, activation=activation, padding="valid")
+            ConvBlock(
+                1, n_filters, kernel, pool, order=order, activation=activation, padding="valid"
+            )
             for n_filters, kernel in shapes
         )
         n_padded = {"time": 1, "same": 2, "valid": 0}[padding]  # axes, the last first

@@ -20,7 +20,10 @@ from torch.nn import functional as F
 
 LAST = torch.channels_last
 ORDERS = (["conv", "norm"], ["conv", "norm", "activation"], ["conv", "norm", "activation", "pool"])
-LAYERS = (nn.Conv1d, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d, nn.ReLU, nn.MaxPool1d, nn.MaxPool2d)
+LAYERS = {
+    *(nn.Conv1d, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d),
+    *(nn.ReLU, nn.MaxPool1d, nn.MaxPool2d, nn.AdaptiveMaxPool2d),
+}
 
 
 def fits(block, x):
@@ -37,7 +40,7 @@ def fits(block, x):
         and not any(layer._forward_hooks or layer._forward_pre_hooks for layer in block)
         and max(conv.dilation) == 1
         and (conv.padding != "same" or all(size % 2 for size in conv.kernel_size))
-        and (len(rest) < 2 or rest[1].stride == rest[1].kernel_size)
+        and all(_divides(layer) for layer in rest[1:])
     )
 
 
@@ -57,7 +60,7 @@ def conv_block(block, x):
         As the layers give it; the channels are last in memory.
     """
     conv, norm, *rest = block
-    pool = _pair(rest[1].kernel_size, 1) if len(rest) == 2 else None
+    pool = rest[1] if len(rest) == 2 else None
     weight, sign = conv.weight, torch.ones_like(norm.weight)
     if pool:  # a negative factor would turn the order round: the filter takes its sign
         sign = torch.where(norm.weight < 0, -1.0, 1.0)
@@ -69,14 +72,14 @@ def conv_block(block, x):
         mean = mean - bias.detach()
         options = (norm.bias + 0 * bias, True, norm.momentum, norm.eps)  # the bias' gradient is 0
         if pool:
-            y = _PooledNorm.apply(y, mean, var, factor, *options, pool)
+            y = _PooledNorm.apply(y, mean, var, factor, *options, _size(pool, y))
         else:
             y = F.batch_norm(y, mean, var, factor, *options)
         norm.running_mean.copy_((mean + bias.detach()) * sign)
         norm.num_batches_tracked += 1
     else:
         y = convolve(conv, x, weight, bias)
-        y = F.max_pool2d(y, pool) if pool else y
+        y = F.max_pool2d(y, _size(pool, y)) if pool else y
         y = F.batch_norm(y, mean, var, factor, norm.bias, eps=norm.eps)
     y = torch.relu_(y) if rest else y
     return y.squeeze(2) if x.dim() == 3 else y
@@ -105,6 +108,19 @@ def _pair(size, first):
     """Return (height, time) of a setting that 1D layers have for time alone."""
     size = (size,) if isinstance(size, int) else tuple(size)
     return size if len(size) == 2 else (first, *size)
+
+
+def _divides(pool):
+    """Say whether a pool's windows lie side by side; an adaptive one's do if it keeps one band."""
+    if isinstance(pool, nn.AdaptiveMaxPool2d):
+        return pool.output_size == (1, None)
+    return pool.stride == pool.kernel_size
+
+
+def _size(pool, y):
+    """Return (height, time) of a pool on maps, (batch, channels, height, time)."""
+    adaptive = isinstance(pool, nn.AdaptiveMaxPool2d)
+    return (y.shape[2], 1) if adaptive else _pair(pool.kernel_size, 1)
 
 
 def _rows_as_channels(x, weight, stride, padding):

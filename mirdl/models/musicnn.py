@@ -68,16 +68,18 @@ class TimbralTemporal(nn.Module):
 
     def __init__(self, tall, long, order="CAB"):
         super().__init__()
-        self.tall = ManyShapes(tall, order=order)
-        self.long = ManyShapes(long, order=order)
+        pooled = {"order": order + "P", "pool": "bands"}
+        self.reads_mean = bool(long) and isinstance(long[0][1], int)
+        self.tall = ManyShapes(tall, **pooled)
+        self.long = ManyShapes(long, order) if self.reads_mean else ManyShapes(long, **pooled)
         self.n_out = sum(n for n, _ in [*tall, *long])
 
     def forward(self, x):
-        maps = [y.amax(dim=2) for y in self.tall(x)]  # (batch, filters, frames) each
-        if len(self.long) and isinstance(self.long[0].conv, nn.Conv1d):
+        maps = [y.squeeze(2) for y in self.tall(x)]  # (batch, filters, frames) each
+        if self.reads_mean:
             maps += self.long(x.mean(dim=2))  # (batch, filters, frames) each
         else:
-            maps += [y.amax(dim=2) for y in self.long(x)]  # the same
+            maps += [y.squeeze(2) for y in self.long(x)]  # the same
         return torch.cat(maps, dim=1)  # (batch, n_out, frames)
 
 

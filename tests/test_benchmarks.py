@@ -1,0 +1,82 @@
+"""The benchmarks measure what they say: the transcriptions are the same networks as ours."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from mirdl import models
+
+FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def benchmarks(monkeypatch):
+    """Import from benchmarks/, as its scripts do."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    yield importlib.import_module
+    for name in ("models", "transcription"):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture(params=["fcn", "musicnn", "crnn", "sample_cnn", "short_chunk_cnn",
+                        "short_chunk_res", "harmonic_cnn", "self_attention"])  # fmt: skip
+def pair(request, benchmarks):
+    """Our network and its transcription with the same weights."""
+    transcription = benchmarks("transcription")
+    torch.manual_seed(0)
+    ours, plain = models.build(request.param), transcription.NETWORKS[request.param]()
+    for norm in ours.modules():
+        if isinstance(norm, torch.nn.modules.batchnorm._BatchNorm):
+            torch.nn.init.normal_(norm.weight)  # of both signs
+    transcription.copy_weights(ours, plain)
+    return ours, plain
+
+
+@pytest.mark.filterwarnings("ignore:At least one mel filterbank")
+def test_transcription_is_the_same_network(pair):
+    ours, plain = pair
+    assert models.n_parameters(ours) == models.n_parameters(plain)
+    audio = 0.1 * torch.randn(4, ours.n_samples)
+    for network in pair:
+        for layer in network.modules():
+            if isinstance(layer, torch.nn.Dropout | torch.nn.MultiheadAttention):
+                layer.p = layer.dropout = 0.0
+    targets = (torch.rand(4, 50) > 0.9).float()
+    results = []
+    for network in pair:  # by the statistics of the batch, of 4 values in the dense layers
+        logits = network(audio)
+        loss = F.binary_cross_entropy_with_logits(logits, targets)
+        weights = list(network.parameters())[-2]  # of the last layer
+        results.append((logits.detach(), torch.autograd.grad(loss, weights)[0]))
+    for mine, theirs in zip(*results, strict=True):
+        assert (mine - theirs).norm() < 1e-3 * theirs.norm()
+    with torch.inference_mode():  # by the running statistics, which the step has moved
+        mine, theirs = (network.eval()(audio) for network in pair)
+    torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-4 * float(theirs.abs().max()))
+
+
+def test_other_weights_are_refused(benchmarks):
+    transcription = benchmarks("transcription")
+    with pytest.raises(ValueError, match="other layers"):
+        transcription.copy_weights(models.build("fcn", width=0.5), transcription.FCN())
+
+
+@pytest.mark.filterwarnings("ignore:At least one mel filterbank")
+def test_the_benchmark_of_networks_runs_and_saves(benchmarks, monkeypatch, tmp_path, capsys):
+    script = benchmarks("models")
+    monkeypatch.setenv("MIRDL_RESULTS", str(tmp_path))
+    monkeypatch.setattr(script, "peak", lambda dtype: 1e11 if dtype == torch.float32 else 5e11)
+    monkeypatch.setattr(sys, "argv", ["models.py", "--quick", "--save", "--networks", "fcn"])
+    script.main()
+    assert "fcn              training" in capsys.readouterr().out
+    record = json.loads((tmp_path / "benchmarks" / "models.json").read_text())
+    training, inference = record["rows"]
+    assert (training["task"], inference["task"]) == ("training", "inference")
+    assert training["fp32_ratio"] == pytest.approx(training["fp32"] / training["plain"], rel=0.01)
+    assert inference["gigaflop_per_clip"] == pytest.approx(4.3, rel=0.05)
+    assert training["gigaflop_per_clip"] == pytest.approx(13, rel=0.05)
