@@ -349,6 +349,8 @@ def test_a_clear_difference_holds_and_its_reverse_does_not(rng):
     assert verdict(good, bad, margin=0.9).text == "does not hold"
     assert verdict(good, bad, claim="equal", margin=0.001).text == "does not hold"
     assert verdict(good, good, claim="equal", margin=0.001).text == "holds"
+    assert verdict(good, good, margin=-0.001).text == "holds"  # at least as good
+    assert verdict(bad, good, margin=-0.001).text == "does not hold"
 
 
 @settings(max_examples=15, deadline=None)

@@ -22,6 +22,7 @@ from mirdl.experiments import (
     splits,
     store,
     training_choices,
+    two_dimensions,
 )
 
 
@@ -206,7 +207,9 @@ def first_seeds(*modules):
 
 
 @pytest.mark.filterwarnings("ignore:Number of distinct clusters")
-@pytest.mark.parametrize("run", first_seeds(splits, baselines, networks, rhythm, training_choices))
+@pytest.mark.parametrize(
+    "run", first_seeds(splits, baselines, networks, rhythm, training_choices, two_dimensions)
+)
 def test_every_line_of_the_tables_runs(run, tmp_path, monkeypatch):
     fake_minitag.make(tmp_path / "minitag")
     monkeypatch.setenv("MIRDL_DATA", str(tmp_path))

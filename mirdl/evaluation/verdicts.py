@@ -72,8 +72,9 @@ def verdict(a, b, metric=None, margin=0.0, claim="greater"):
     ==============  =========================  ===========================
 
     "equal" is the two one-sided tests procedure, with the 95 % interval here too (its usual
-    90 % would be easier to pass). Two systems of identical scores are not "greater" at any
-    margin, and equal at any. For an error such as ``rmse``, swap a and b.
+    90 % would be easier to pass). "Greater" than a margin below zero means at least as good, but
+    for that much. Two systems of identical scores are not "greater" at any margin from zero on,
+    and equal at any. For an error such as ``rmse``, swap a and b.
 
     Parameters
     ----------
@@ -94,7 +95,7 @@ def verdict(a, b, metric=None, margin=0.0, claim="greater"):
     MirdlError
         If the two were not scored on the same resamples of artists, or the claim is unknown.
     """
-    if claim not in ("greater", "equal") or margin < 0 or (claim == "equal" and margin == 0):
+    if claim not in ("greater", "equal") or (claim == "equal" and margin <= 0):
         raise MirdlError(f"no such claim: {claim!r} with margin {margin} (equal needs one above 0)")
     a, b = ([_fields(x) for x in (side if isinstance(side, list) else [side])] for side in (a, b))
     n_seeds = (len(a), len(b))

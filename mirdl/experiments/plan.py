@@ -11,6 +11,7 @@ MODULES = (
     "baselines",
     "networks",
     "training_choices",
+    "two_dimensions",
     "rhythm",
     "emotify",
     "tagger",
