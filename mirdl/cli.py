@@ -89,6 +89,15 @@ def parser():
     command.add_argument("names", nargs="*", metavar="NAME", help="only these")
     command.add_argument("--csv", action="store_true", help="print CSV")
 
+    command = _add(group, "published", zoo.published, "fetch and convert weights of a paper")
+    command.add_argument("name", help="fcn, crnn or musicnn")
+    command.add_argument(
+        "--from", dest="source", metavar="FILE", help="a best_model.pth that is here already"
+    )
+    command.add_argument(
+        "--to", dest="target", metavar="FILE", help="where to (a .safetensors in the cache)"
+    )
+
     sets = group.add_parser("data", help="list, fetch, check, pack and render data sets")
     parts = sets.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add(parts, "list", data.list_sets, "what there is and where")

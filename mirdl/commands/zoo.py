@@ -1,6 +1,7 @@
-"""``mirdl models``: the networks and their sizes."""
+"""``mirdl models`` and ``mirdl published``: the networks, their sizes, weights from papers."""
 
 import csv
+import shlex
 import sys
 
 from mirdl.errors import MirdlError
@@ -23,6 +24,17 @@ def list_models(options):
     for name in names:
         if name in models.BASELINES and not options.csv:
             print(f"{name:<22} {inspect.getdoc(models.baseline(name)).splitlines()[0]}")
+
+
+def published(options):
+    """Convert the published weights of a network for --model of `mirdl tag`; download them first.
+
+    These are FCN, CRNN and musicnn of Won et al. (SMC 2020), which know MagnaTagATune's 50 tags.
+    """
+    from mirdl import published
+
+    path = published.convert(options.name, options.source, options.target)
+    print(f"{path}\nmirdl tag --model {shlex.quote(str(path))} FILE")
 
 
 def _print_table(rows, as_csv):

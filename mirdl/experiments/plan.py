@@ -15,6 +15,7 @@ MODULES = (
     "rhythm",
     "emotify",
     "tagger",
+    "published",
 )
 
 
