@@ -19,7 +19,11 @@ from mirdl.models.blocks import initialise
 from mirdl.training import fit
 
 NAME = "dieleman_spectrogram"
-RATES = (0.0001, 0.001, 0.01, 0.1)
+RATES = {
+    "sgd": (0.0001, 0.001, 0.01, 0.1, 0.3),
+    "adam": (0.0001, 0.001, 0.01, 0.1),
+    "adamw": (0.0001, 0.001, 0.01, 0.1),
+}
 #: How to draw the weights; torch's own way is the reference.
 WEIGHTS = {
     "xavier": nn.init.xavier_uniform_,
@@ -156,8 +160,8 @@ REFERENCE = ("adam", "0.001")
 RUNS = [
     *(
         run
-        for optimizer in ("sgd", "adam", "adamw")
-        for rate in RATES
+        for optimizer, rates in RATES.items()
+        for rate in rates
         for run in _run(
             optimizer,
             f"{rate:g}",
