@@ -190,16 +190,16 @@ class _PooledNorm(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad):
         y, top, index, mean, var, factor = ctx.saved_tensors
-        grad, top, index = (_points(x) for x in (grad, top, index))  # (batch, points, channels)
-        grad, top = grad.to(mean.dtype), top.to(mean.dtype)
-        deviation = (var + ctx.eps).sqrt()
-        grad_shift = grad.sum((0, 1))
-        grad_factor = (grad * (top - mean)).sum((0, 1)) / deviation
-        n_values = y.numel() // y.shape[1]
+        deviation, n_values = (var + ctx.eps).sqrt(), y.numel() // y.shape[1]
+        _, grad_factor, grad_shift = torch.ops.aten.native_batch_norm_backward(
+            *(grad.to(y.dtype), top, factor, None, None, mean, 1 / deviation),
+            *(True, ctx.eps, [False, True, True]),
+        )
         slope = -factor * grad_factor / (n_values * deviation**2)
         offset = -factor * grad_shift / (n_values * deviation) - slope * mean
         grad_y = F.batch_norm(y, torch.zeros_like(mean), torch.ones_like(var), slope, offset, eps=0)
-        values = (offset + slope * top + factor / deviation * grad).to(y.dtype)
+        grad, top, index = (_points(x) for x in (grad, top, index))  # (batch, points, channels)
+        values = (grad * (factor / deviation)).add_(offset).addcmul_(top, slope).to(y.dtype)
         target = _points(grad_y)
         if y.dtype == torch.bfloat16:  # scattered as what it is to memory; torch is slow at it
             target, values = target.view(torch.int16), values.view(torch.int16)
