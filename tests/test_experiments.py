@@ -15,6 +15,7 @@ from mirdl.experiments import (
     baselines,
     emotify,
     networks,
+    one_dimension,
     plan,
     rhythm,
     runner,
@@ -208,7 +209,10 @@ def first_seeds(*modules):
 
 @pytest.mark.filterwarnings("ignore:Number of distinct clusters")
 @pytest.mark.parametrize(
-    "run", first_seeds(splits, baselines, networks, rhythm, training_choices, two_dimensions)
+    "run",
+    first_seeds(
+        splits, baselines, networks, one_dimension, rhythm, training_choices, two_dimensions
+    ),
 )
 def test_every_line_of_the_tables_runs(run, tmp_path, monkeypatch):
     fake_minitag.make(tmp_path / "minitag")

@@ -25,6 +25,19 @@ def test_dieleman_pools_187_and_188_frames_alike():
         assert models.n_parameters(model) == 74_974
 
 
+def test_strides_of_4_frames_in_place_of_pools():
+    model = models.build("dieleman_spectrogram", strided=True)
+    assert shapes(model, ["conv1", "conv2"]) == [(32, 46), (32, 10)]
+    assert models.n_parameters(model) == 74_974 + 32 * 100  # one frame more
+
+
+def test_the_last_pool_takes_what_long_hops_leave():
+    for hop_length, n_frames in ((256, 9), (512, 3), (1024, 1)):
+        front_end = {"preset": "mel128_log", "n_fft": 1024, "hop_length": hop_length}
+        model = models.build("dieleman_spectrogram", front_end=front_end)
+        assert shapes(model, ["conv2"]) == [(32, n_frames)]
+
+
 def test_input_norm_makes_the_level_irrelevant_in_training():
     model = models.build("dieleman_spectrogram", front_end="mel96", input_norm=True).train()
     audio = 0.1 * torch.randn(4, model.n_samples)

@@ -11,6 +11,7 @@ MODULES = (
     "baselines",
     "networks",
     "training_choices",
+    "one_dimension",
     "two_dimensions",
     "rhythm",
     "emotify",

@@ -31,21 +31,31 @@ class DielemanSpectrogram(Tagger):
         Length of the audio; the first dense layer grows with it.
     input_norm : bool
         Batch normalisation of the spectrogram, one mean and deviation for all of it.
+    strided : bool
+        Convolutions that move 4 frames at a time, in place of max-pooling [tutorial, section 5.2].
     """
 
     def __init__(
-        self, n_outputs=50, front_end="mel128_log", width=1, for_seconds=3, input_norm=False
+        self,
+        n_outputs=50,
+        front_end="mel128_log",
+        width=1,
+        for_seconds=3,
+        input_norm=False,
+        strided=False,
     ):
         super().__init__(n_outputs, front_end, for_seconds)
         filters, hidden = scaled([32, 100], width)
         self.norm = nn.BatchNorm2d(1) if input_norm else nn.Identity()
-        self.conv1 = ConvBlock(
-            self.front_end.n_mels, filters, 8, pool=4, order="CAP", padding="valid"
-        )
-        n_frames = (self.n_frames - 7) // 4 - 7
-        pool = min(4, n_frames)  # windows of 1,024 samples leave 2 frames of 3 s
-        self.conv2 = ConvBlock(filters, filters, 8, pool=pool, order="CAP", padding="valid")
-        n_frames //= pool
+        n_in, n_frames = self.front_end.n_mels, self.n_frames
+        blocks = []
+        for _ in range(2):
+            # hops of 1,024 samples leave the second pool 3 frames of 3 s
+            step = {"stride": 4} if strided else {"pool": min(4, n_frames - 7)}
+            blocks.append(ConvBlock(n_in, filters, 8, order="CAP", padding="valid", **step))
+            n_in = filters
+            n_frames = (n_frames - 4) // 4 if strided else (n_frames - 7) // step["pool"]
+        self.conv1, self.conv2 = blocks
         self.head = Head(filters * n_frames, n_outputs, order="HA", hidden=hidden)
 
     def forward(self, audio):
