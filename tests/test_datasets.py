@@ -155,6 +155,12 @@ def test_lead_activity_and_its_share_of_a_clip(folder):
     assert dataset.subset("test").frames(0)[1].shape == (126, 1)
 
 
+def test_drums_sound_in_their_own_columns(folder):
+    times, drums = frames(folder, "drums", unit="track")
+    np.testing.assert_array_equal(drums.any(axis=0), [False, True, False])
+    assert set(times[drums[:, 1] == 1].round(3)) == {0.256, 0.272, 0.288}
+
+
 def test_no_frames_without_such_a_target(folder):
     with pytest.raises(DataError, match="no frame-level truth"):
         datasets.load("minitag", root=folder).frames(0)

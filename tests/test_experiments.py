@@ -13,6 +13,7 @@ from mirdl.errors import DataError, MirdlError
 from mirdl.evaluation import score, verdict
 from mirdl.experiments import (
     baselines,
+    dense_layers,
     emotify,
     networks,
     one_dimension,
@@ -211,7 +212,14 @@ def first_seeds(*modules):
 @pytest.mark.parametrize(
     "run",
     first_seeds(
-        splits, baselines, networks, one_dimension, rhythm, training_choices, two_dimensions
+        splits,
+        baselines,
+        networks,
+        dense_layers,
+        one_dimension,
+        rhythm,
+        training_choices,
+        two_dimensions,
     ),
 )
 def test_every_line_of_the_tables_runs(run, tmp_path, monkeypatch):

@@ -33,7 +33,9 @@ FRAME_TAGS = {
     "onsets": ["onset"],
     "beats": ["beat"],
     "lead_activity": ["lead"],
+    "drums": ["kick", "snare", "hi-hat"],
 }
+DRUMS = {36: 0, 38: 1, 42: 2, 44: 2, 46: 2}  # General MIDI keys of the kit, and their columns
 TARGETS = ("tags", "dance", "lead", "tempo", "key", "mood", *FRAME_TAGS)
 FLATS = {"Db": "C#", "Eb": "D#", "Gb": "F#", "Ab": "G#", "Bb": "A#"}
 
@@ -48,7 +50,8 @@ def load(target="tags", unit="clip", split="artist", sample_rate=16000, root=Non
         "tempo" in beats per minute and "mood" as arousal and valence (regression); or, frame by
         frame through ``Dataset.frames``: "chroma" (12 pitch classes that sound in the pitched
         parts), "chords" (one-hot over 12 major, 12 minor and no chord "N"), "onsets" (of notes in
-        any part), "beats", "lead_activity" (whether a lead note sounds).
+        any part), "beats", "lead_activity" (whether a lead note sounds), "drums" (kick, snare and
+        hi-hat).
     unit : {"clip", "track"}
         Clips of 10 s, three a track, or whole tracks of 30 s.
     split : {"artist", "random"}
@@ -197,8 +200,11 @@ def _events(track, target):
         if target == "chroma":
             parts = {part: notes for part, notes in parts.items() if part != "drums"}
         notes = [note for part in parts.values() for note in part]
+        if target == "drums":
+            notes = [note for note in parts.get("drums", []) if note[2] in DRUMS]
         times = [(note[0], note[1]) for note in notes]
-        kinds = [int(note[2]) % 12 if target == "chroma" else 0 for note in notes]
+        column = {"chroma": lambda key: int(key) % 12, "drums": DRUMS.get}.get(target)
+        kinds = [column(note[2]) if column else 0 for note in notes]
     return np.array(times, dtype=float).reshape(-1, 2), kinds
 
 

@@ -10,6 +10,7 @@ MODULES = (
     "splits",
     "baselines",
     "networks",
+    "dense_layers",
     "training_choices",
     "one_dimension",
     "two_dimensions",
