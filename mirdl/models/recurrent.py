@@ -133,6 +133,8 @@ class CRNN(Tagger):
         Kind and units of the two recurrent layers.
     """
 
+    any_length = True
+
     def __init__(
         self,
         n_outputs=50,
