@@ -15,6 +15,7 @@ LINES = [
     (3, "logistic_regression", "baselines", "logistic_regression"),
     (3, "svm_rbf", "baselines", "svm_rbf"),
     (3, "boosted_trees", "baselines", "boosted_trees"),
+    (4, "mfcc_mlp", "dense_layers", "mfcc_mlp"),
     (7, "dieleman_spectrogram", "one_dimension", "512_256"),
     (7, "spotify_cnn", "one_dimension", "spotify_all"),
     (7, "multi_level_multi_scale", "one_dimension", "multi_level_multi_scale"),
