@@ -12,6 +12,7 @@ MODULES = (
     "networks",
     "dense_layers",
     "training_choices",
+    "features_without_labels",
     "one_dimension",
     "two_dimensions",
     "rhythm",

@@ -124,10 +124,19 @@ class OnCodes:
         self.n_vectors, self.n_pieces = n_vectors, n_pieces
 
     def fit(self, x, y, task, valid):
-        rng = np.random.default_rng(self.seed)
+        self.learn(x, y, task)
+        self.classify(x, y, task)
+
+    def learn(self, x, y, task):
+        """Fit the learner alone."""
         vectors = [np.concatenate(self.representation.vectors(frames)) for frames in x]
+        rng = np.random.default_rng((self.seed, 0))
         self.learner.fit(*self._some(vectors, y, self.n_vectors, rng), task)
+
+    def classify(self, x, y, task):
+        """Fit the classifier alone, as after another choice of pooling or seconds."""
         if self.classifier is not None:
+            rng = np.random.default_rng((self.seed, 1))
             self.classifier.fit(*self._some(self.pooled(x), y, self.n_pieces, rng), task, None)
 
     def scores(self, x):
