@@ -235,7 +235,7 @@ def test_models_lists_all_of_them(capsys):
 def test_models_of_some_names(capsys):
     assert cli.main(["models", "fcn", "majority"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1].split()[:8] == "fcn 464,000 at 16 kHz: 96 x 1,813".split()
+    assert lines[1].split()[:8] == ["fcn", "464,000", "at", "16", "kHz:", "96", "x", "1,813"]
     assert {"447,732", "exact"} <= set(lines[1].split())
     assert lines[2].startswith("majority")
     assert cli.main(["models", "fcn", "--csv"]) == 0
