@@ -22,6 +22,7 @@ class Recorded:
 def test_shifts_end_in_the_old_key_or_two_semitones_higher(steps, hertz):
     shifted = od.Transposed(Recorded(), 1, steps).clip(0).numpy()
     assert shifted.shape == (16_000,)
+    assert shifted.std() == pytest.approx(0.3 / np.sqrt(2), rel=0.01)  # as loud as before
     spectrum = np.abs(np.fft.rfft(shifted * np.hanning(16_000)))
     assert spectrum.argmax() == pytest.approx(hertz, abs=3)
 

@@ -67,7 +67,10 @@ def in_two_stages(seed, settings, frames=SCALES):
 
 
 class Transposed:
-    """The clips of a pack after pitch shifts, at the same tempo.
+    """The clips of a pack after pitch shifts, at the same tempo and level.
+
+    A phase vocoder makes a clip about 3 dB softer with every shift, which would change the maps
+    more than the key does; the level is therefore restored.
 
     Parameters
     ----------
@@ -80,12 +83,13 @@ class Transposed:
     def __init__(self, recorded, n_clips, semitones):
         self.clips = []
         for i in range(n_clips):
-            waveform = recorded.clip(i).numpy()
+            waveform = shifted = recorded.clip(i).numpy()
             for steps in semitones:
-                waveform = librosa.effects.pitch_shift(
-                    waveform, sr=recorded.sample_rate, n_steps=steps
+                shifted = librosa.effects.pitch_shift(
+                    shifted, sr=recorded.sample_rate, n_steps=steps, n_fft=1024
                 )
-            self.clips.append(to_int16(waveform))
+            gain = waveform.std() / max(shifted.std(), 1e-6)
+            self.clips.append(to_int16(gain * shifted))
 
     def clip(self, i):
         """Return a clip as a float32 tensor (n_samples,), as a pack does."""
