@@ -159,12 +159,21 @@ def test_pretraining_is_that_of_the_machines(frames):
     network = DeepBelief((16, 12), n_epochs=3)
     x = torch.from_numpy(network.whiten(frames))
     (w1, b1), (w2, _) = network.start(x)
-    first = RBM(16, 0, sparsity=None, n_epochs=3)
+    options = {"sparsity": None, "n_epochs": 3, "momentum": 0.9}
+    first = RBM(16, 0, **options)
     first.learn(x)
     assert torch.equal(w1, first.weights)
-    second = RBM(12, 1, visible="bernoulli", sparsity=None, n_epochs=3)
+    second = RBM(12, 1, visible="bernoulli", learning_rate=0.1, **options)
     second.learn(torch.sigmoid(x @ w1 + b1))
     assert torch.equal(w2, second.weights)
+
+
+def test_pretraining_leaves_no_layer_behind(frames):
+    network = DeepBelief((16, 12, 12), n_epochs=100)
+    x = torch.from_numpy(network.whiten(frames))
+    for w, b in network.start(x):
+        x = torch.sigmoid(x @ w + b)
+        assert x.std(dim=0).mean() > 0.05  # 0.01 at random weights
 
 
 # From clips to tags

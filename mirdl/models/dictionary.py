@@ -263,7 +263,10 @@ class DeepBelief(Learner):
         for i, n_units in enumerate(self.layers):
             if self.pretrain:
                 visible = "bernoulli" if i else "gaussian"
-                options = {"sparsity": None, "n_epochs": self.n_epochs}
+                # binary units bear a larger rate than Gaussian ones [Hinton, 2010]; with the
+                # default, machines above the first hardly leave their first weights
+                options = {"learning_rate": 0.1 if i else 0.01, "momentum": 0.9}
+                options |= {"sparsity": None, "n_epochs": self.n_epochs}
                 machine = RBM(n_units, self.seed + i, visible=visible, **options)
                 machine.learn(x)
                 x = machine.hidden(x)
