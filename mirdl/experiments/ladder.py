@@ -47,36 +47,35 @@ def table(until=23):
         interval of the first over artists, seeds, parameters, core-minutes of one seed, and the
         ROC-AUC of the emotions of Emotify.
     """
+    chosen = [line for line in LINES if line[0] <= until]
+    metrics = {
+        (experiment, metric): store.table(experiment, "tags", metric)
+        for experiment in dict.fromkeys(line[2] for line in chosen)
+        for metric in ("roc_auc", "pr_auc")
+    }
+    emotions = store.table("emotify", "emotions").droplevel("variant")
     lines = {}
-    for lesson, name, experiment, system in LINES:
-        if lesson <= until:
-            lines[lesson, name] = _line(experiment, system) | _emotions(name)
+    for lesson, name, experiment, system in chosen:
+        scores = (metrics[experiment, metric] for metric in ("roc_auc", "pr_auc"))
+        lines[lesson, name] = _line(*scores, (system, "tags"))
+        known = name in emotions.index and emotions.loc[name, "seeds"] != "missing"
+        lines[lesson, name]["Emotify"] = f"{emotions.loc[name, 'mean']:.3f}" if known else ""
     frame = pd.DataFrame.from_dict(lines, orient="index")
     frame.index = pd.MultiIndex.from_tuples(lines, names=["lesson", "system"])
     return frame
 
 
-def _line(experiment, system):
-    found = store.table(experiment, "tags")
-    index = (system, "tags")
-    if index not in found.index or found.loc[index, "seeds"] == "missing":
+def _line(roc_auc, pr_auc, index):
+    if index not in roc_auc.index or roc_auc.loc[index, "seeds"] == "missing":
         return dict.fromkeys(
             ("ROC-AUC", "interval", "PR-AUC", "seeds", "parameters", "minutes"), ""
         ) | {"seeds": "missing"}
-    roc = found.loc[index]
-    pr = store.table(experiment, "tags", "pr_auc").loc[index]
+    roc = roc_auc.loc[index]
     return {
         "ROC-AUC": f"{roc['mean']:.3f}",
         "interval": f"[{roc['low']:.3f}, {roc['high']:.3f}]",
-        "PR-AUC": f"{pr['mean']:.3f}",
+        "PR-AUC": f"{pr_auc.loc[index, 'mean']:.3f}",
         "seeds": roc["seeds"].split()[0],
         "parameters": "" if pd.isna(roc["parameters"]) else f"{roc['parameters']:,}",
         "minutes": f"{roc['minutes']:.1f}",
     }
-
-
-def _emotions(name):
-    found = store.table("emotify", "emotions")
-    if (name, "emotions") not in found.index or found.loc[(name, "emotions"), "seeds"] == "missing":
-        return {"Emotify": ""}
-    return {"Emotify": f"{found.loc[(name, 'emotions'), 'mean']:.3f}"}

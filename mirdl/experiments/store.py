@@ -123,11 +123,13 @@ def table(experiment, variant=None, metric=None, planned=None):
     for run in planned:
         for name in run.variants if run.experiment == experiment else ():
             expected.setdefault((run.system, name), []).append(run.seed)
-    lines = {}
+    stored, lines = {}, {}
+    for row in load(experiment, variant=variant):
+        stored.setdefault((row["system"], row["variant"]), []).append(row)
     for (system, name), seeds in expected.items():
         if variant not in (None, name):
             continue
-        rows = [row for row in load(experiment, system, name) if row["seed"] in seeds]
+        rows = [row for row in stored.get((system, name), []) if row["seed"] in seeds]
         line = {"metric": metric or "", "seeds": "missing"}
         if rows:
             line["metric"] = metric or next(iter(rows[0]["metrics"]))
