@@ -54,7 +54,7 @@ FOR_COURSE = {
 }  # fmt: skip
 
 
-def train(seed, settings, name, dataset, training=None, **overrides):
+def train(seed, settings, name, dataset, training=None, prepare=None, **overrides):
     """Train a network on a data set's training clips; the validation clips choose its weights.
 
     Parameters
@@ -69,6 +69,8 @@ def train(seed, settings, name, dataset, training=None, **overrides):
         With its splits.
     training : dict, optional
         Arguments of `mirdl.training.fit` that replace those of the settings.
+    prepare : callable, optional
+        Changes the network in place before it is trained.
     **overrides
         Of `mirdl.models.build`; they come before the course's own.
 
@@ -79,10 +81,31 @@ def train(seed, settings, name, dataset, training=None, **overrides):
     torch.manual_seed(seed)
     overrides = {"width": settings.width, **FOR_COURSE.get(name, {}), **overrides}
     model = models.build(name, n_outputs=dataset.n_outputs, **overrides)
+    if prepare:
+        prepare(model)
     options = {**settings.training, **(training or {})}
     train_set, valid_set = dataset.subset("train"), dataset.subset("valid")
     fit(model, train_set, valid_set, seed=seed, progress=False, **options)
     return model
+
+
+def judge(model, dataset, hop=None):
+    """Score a network on the test clips, read from the pack as training hears them.
+
+    Parameters
+    ----------
+    model : nn.Module
+    dataset : Dataset
+        With its splits.
+    hop : int, optional
+        Samples between windows; default: their length.
+
+    Returns
+    -------
+    Evaluation
+    """
+    test = dataset.subset("test")
+    return evaluate(model, test, hop, audio=pack(test, progress=False))
 
 
 def network(
@@ -105,9 +128,7 @@ def network(
     """
     dataset = settings.dataset(target, unit=unit)
     model = train(seed, settings, name, dataset, training, **overrides)
-    test = dataset.subset("test")
-    hop = None if hop is None else round(hop * model.sample_rate)
-    return evaluate(model, test, hop, audio=pack(test, progress=False))
+    return judge(model, dataset, None if hop is None else round(hop * model.sample_rate))
 
 
 RUNS = [

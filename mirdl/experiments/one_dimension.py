@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from mirdl.audio import from_int16, to_int16
 from mirdl.datasets.pack import pack
 from mirdl.evaluation import evaluate, score
-from mirdl.experiments.networks import network, train
+from mirdl.experiments.networks import judge, network, train
 from mirdl.experiments.plan import Run
 from mirdl.models.cnn1d import Levels
 
@@ -62,8 +62,7 @@ def in_two_stages(seed, settings, frames=SCALES):
         local = train(seed, settings, "local_cnn", dataset, front_end=FRONT_END, n_frames=n_frames)
         levels.append(Levels(local, [f"blocks.{i}" for i in range(len(local.blocks))]))
     model = train(seed, settings, "multi_level_multi_scale", dataset, levels=levels)
-    test = dataset.subset("test")
-    return evaluate(model, test, audio=pack(test, progress=False))
+    return judge(model, dataset)
 
 
 class Transposed:

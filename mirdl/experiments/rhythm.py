@@ -2,15 +2,11 @@
 
 from dataclasses import replace
 
-import torch
-
-from mirdl import models
 from mirdl.datasets.pack import pack
 from mirdl.evaluation import evaluate
 from mirdl.experiments.baselines import baseline
-from mirdl.experiments.networks import FOR_COURSE, network, train
+from mirdl.experiments.networks import judge, network, train
 from mirdl.experiments.plan import Run
-from mirdl.training import fit
 
 #: Frames between the windows of a track that are scored [ICASSP 2017, Table 1].
 HOPS = (250, 80)
@@ -39,14 +35,15 @@ def pre_initialised(seed, settings, target="dance"):
     """
     dataset = settings.dataset(target)
     parts = [train(seed, settings, name, dataset, RATE) for name in ("time", "frequency")]
-    torch.manual_seed(seed)
-    overrides = FOR_COURSE["time_frequency"]
-    model = models.build("time_frequency", dataset.n_outputs, **overrides).start_from(*parts)
-    train_set, valid_set = dataset.subset("train"), dataset.subset("valid")
-    options = {**settings.training, **RATE}
-    fit(model, train_set, valid_set, seed=seed, progress=False, **options)
-    test = dataset.subset("test")
-    return evaluate(model, test, audio=pack(test, progress=False))
+    model = train(
+        seed,
+        settings,
+        "time_frequency",
+        dataset,
+        RATE,
+        prepare=lambda model: model.start_from(*parts),
+    )
+    return judge(model, dataset)
 
 
 def on_tracks(seed, settings, name="o_net_p_net", hops=HOPS, training=RATE, **overrides):

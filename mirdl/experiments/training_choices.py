@@ -7,16 +7,11 @@ the input helps [slides]; dropout helps [slides]; dropout in the dense layers of
 changes nothing that matters [dieleman section 4], here: less than 0.02.
 """
 
-import torch
 from torch import nn
 
-from mirdl import models
-from mirdl.datasets.pack import pack
-from mirdl.evaluation import evaluate
-from mirdl.experiments.networks import FOR_COURSE
+from mirdl.experiments import networks
 from mirdl.experiments.plan import Run
 from mirdl.models.blocks import initialise
-from mirdl.training import fit
 
 NAME = "dieleman_spectrogram"
 RATES = {
@@ -94,29 +89,21 @@ def train(
     nn.Module
         With the weights that were best on the validation clips.
     """
-    torch.manual_seed(seed)
+
+    def prepare(model):
+        if weights:
+            initialise(model, WEIGHTS[weights])
+        if dropout:
+            add_dropout(model, dropout)
+        if batch_norm:
+            add_batch_norm(model)
+
     front_end = {"preset": "mel128_log", **(front_end or {})}
-    overrides = {**FOR_COURSE[NAME], "front_end": front_end}
-    model = models.build(NAME, n_outputs=dataset.n_outputs, **overrides)
-    if weights:
-        initialise(model, WEIGHTS[weights])
-    if dropout:
-        add_dropout(model, dropout)
-    if batch_norm:
-        add_batch_norm(model)
     options = {**settings.training, **training}
     options["batch_size"] = round(options["batch_size"] * batch_factor)
     for name in ("n_steps", "steps_per_epoch"):
         options[name] = max(1, round(options[name] / batch_factor))
-    fit(
-        model,
-        dataset.subset("train"),
-        dataset.subset("valid"),
-        seed=seed,
-        progress=False,
-        **options,
-    )
-    return model
+    return networks.train(seed, settings, NAME, dataset, options, prepare, front_end=front_end)
 
 
 def choice(seed, settings, **changes):
@@ -134,9 +121,7 @@ def choice(seed, settings, **changes):
     Evaluation
     """
     dataset = settings.dataset()
-    model = train(seed, settings, dataset, **changes)
-    test = dataset.subset("test")
-    return evaluate(model, test, audio=pack(test, progress=False))
+    return networks.judge(train(seed, settings, dataset, **changes), dataset)
 
 
 def _run(system, variant, seeds=1, minutes=0.6, **changes):

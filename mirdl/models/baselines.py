@@ -26,6 +26,9 @@ from mirdl.models.descriptors import extract
 #: Baselines that draw random numbers.
 RANDOM = ("boosted_trees", "gmm", "codebook")
 
+#: Widths of the RBF kernel in the thesis' grid [section 4.3], as `SupportVectors` takes them.
+GAMMAS = ["1/n", *(2.0**-k for k in range(3, 14, 2))]
+
 
 class Baseline:
     """A feature and an estimator.
@@ -142,7 +145,7 @@ def svm_linear():
 
 def svm_rbf():
     """RBF support vector machine on MFCC-120; gamma and C of the thesis' grid [section 4.3]."""
-    return Baseline("mfcc120", SupportVectors(gammas=["1/n", *(2.0**-k for k in range(3, 14, 2))]))
+    return Baseline("mfcc120", SupportVectors(GAMMAS))
 
 
 def boosted_trees(n_trees=100, seed=0):

@@ -117,6 +117,13 @@ def shrink_pools(pools, size):
     return pools
 
 
+def fitting(pools, model):
+    """Return (frequency, time) pools, shortened where the spectrogram of a network is smaller."""
+    frequency, time = zip(*pools, strict=True)
+    sizes = model.front_end.n_mels, model.n_frames
+    return list(zip(*map(shrink_pools, (frequency, time), sizes), strict=True))
+
+
 def initialise(network, weights):
     """Draw the weights of all convolutions and dense layers anew, as a paper says; biases are 0.
 
@@ -192,6 +199,17 @@ class ConvBlock(nn.Sequential):
 
     def forward(self, x):
         return fast.conv_block(self, x) if fast.fits(self, x) else super().forward(x)
+
+
+def stack(n_in, channels, kernel, pools, **options):
+    """Return one `ConvBlock` after the other: its channels, its pool; the options are of all."""
+    before = [n_in, *channels[:-1]]
+    return nn.Sequential(
+        *(
+            ConvBlock(*each[:2], kernel, each[2], **options)
+            for each in zip(before, channels, pools, strict=True)
+        )
+    )
 
 
 class Head(nn.Sequential):

@@ -11,9 +11,11 @@ from mirdl.models.blocks import (
     Head,
     ResBlock,
     Tagger,
+    fitting,
     initialise,
     scaled,
     shrink_pools,
+    stack,
 )
 
 #: Length in samples at 16 kHz of the audio that the published FCN sees: 29 s, 1,813 frames.
@@ -90,26 +92,16 @@ class FCN(Tagger):
         super().__init__(
             n_outputs, front_end, for_seconds, n_samples=FCN_SAMPLES, n_frames=n_frames
         )
-        pools = zip(
-            shrink_pools([frequency for frequency, _ in pools], self.front_end.n_mels),
-            shrink_pools([time for _, time in pools], self.n_frames),
-            strict=True,
-        )
-        channels = [1, *scaled(channels, width)]
+        channels = scaled(channels, width)
         self.norm = self._input_norm(input_norm)
-        self.blocks = nn.Sequential(
-            *(
-                ConvBlock(
-                    n_in,
-                    n_out,
-                    (3, 3),
-                    pool,
-                    order="CBAPD" if block_dropout else "CBAP",
-                    activation=ACTIVATIONS[activation],
-                    dropout=block_dropout,
-                )
-                for (n_in, n_out), pool in zip(pairwise(channels), pools, strict=False)
-            )
+        self.blocks = stack(
+            1,
+            channels,
+            (3, 3),
+            fitting(pools, self),
+            order="CBAPD" if block_dropout else "CBAP",
+            activation=ACTIVATIONS[activation],
+            dropout=block_dropout,
         )
         self.head = Head(channels[-1], n_outputs, dropout=dropout)
         self.to(memory_format=torch.channels_last)

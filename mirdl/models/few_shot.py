@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mirdl.errors import MirdlError
-from mirdl.models.blocks import ConvBlock, Head, Tagger, initialise, scaled, shrink_pools
+from mirdl.models.blocks import ConvBlock, Head, Tagger, fitting, initialise, scaled, stack
 
 
 class VGGSmall(Tagger):
@@ -49,17 +49,15 @@ class VGGSmall(Tagger):
         filters=32,
     ):
         super().__init__(n_outputs, front_end, for_seconds, n_frames=n_frames)
-        size = (self.front_end.n_mels, self.n_frames)
-        pools = [shrink_pools([2] * 5, length) for length in size]
+        pools = fitting([(2, 2)] * 5, self)
         (filters,) = scaled([filters], width)
         self.norm = nn.BatchNorm2d(1)
-        self.blocks = nn.Sequential(
-            *(
-                ConvBlock(n_in, filters, (3, 3), pool, order="CABP", activation=nn.ELU)
-                for n_in, pool in zip([1] + 4 * [filters], zip(*pools, strict=True), strict=True)
-            )
+        self.blocks = stack(1, [filters] * 5, (3, 3), pools, order="CABP", activation=nn.ELU)
+        band_pools, frame_pools = zip(*pools, strict=True)
+        bands, frames = (
+            self.front_end.n_mels // prod(band_pools),
+            self.n_frames // prod(frame_pools),
         )
-        bands, frames = (n // prod(each) for n, each in zip(size, pools, strict=True))
         self.head = Head(filters * bands * frames, n_outputs)
         initialise(self.blocks, nn.init.xavier_uniform_)
         initialise(self.head, nn.init.xavier_uniform_)

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mirdl.errors import MirdlError
-from mirdl.models.blocks import ConvBlock, Head, ResBlock, Tagger, scaled, shrink_pools
+from mirdl.models.blocks import ConvBlock, Head, ResBlock, Tagger, fitting, scaled
 from mirdl.models.cnn1d import DielemanSpectrogram
 from mirdl.models.waveform import LearnedFrontEnd
 
@@ -130,11 +130,7 @@ class HarmonicCNN(Tagger):
         super().__init__(n_outputs, front_end, for_seconds, n_samples=HARMONIC_SAMPLES)
         n_channels = getattr(self.front_end, "n_channels", 1)
         narrow, wide = scaled([128, 256], width)
-        pool = zip(
-            shrink_pools([2] * 7, self.front_end.n_mels),
-            shrink_pools([2, 2, 2, 2, 2, 3, 3], self.n_frames),
-            strict=True,
-        )
+        pool = iter(fitting([(2, 2)] * 5 + [(2, 3)] * 2, self))
         self.norm = nn.BatchNorm2d(n_channels)
         self.blocks = nn.Sequential(
             ConvBlock(n_channels, narrow, (3, 3), next(pool)),

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from mirdl import features
 from mirdl.errors import MirdlError
 from mirdl.models import descriptors
-from mirdl.models.baselines import Baseline, SupportVectors, linear, quality
+from mirdl.models.baselines import GAMMAS, Baseline, SupportVectors, linear, quality
 from mirdl.models.blocks import ConvBlock, ManyShapes, max_over_bands, shrink_pools
 
 SAMPLE_RATE = 12_000
@@ -314,7 +314,7 @@ def random_features(
         learning machine; both choose on validation clips. Or logistic regression.
     """
     machines = {
-        "svm": lambda: SupportVectors([None, "1/n", *(2.0**-k for k in range(3, 14, 2))]),
+        "svm": lambda: SupportVectors([None, *GAMMAS]),
         "elm": lambda: ExtremeLearningMachine(seed=seed),
         "logistic_regression": lambda: linear(C=0.01),
     }

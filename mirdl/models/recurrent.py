@@ -7,7 +7,7 @@ from torch import nn
 
 from mirdl import models
 from mirdl.errors import MirdlError
-from mirdl.models.blocks import ConvBlock, Head, Tagger, scaled, shrink_pools
+from mirdl.models.blocks import Head, Tagger, fitting, scaled, shrink_pools, stack
 from mirdl.models.cnn2d import FCN, AxisNorm
 
 #: Recurrent layers by name [thesis sections 2.1.4 and 2.1.5; the GRU has no equation there].
@@ -309,28 +309,11 @@ class K2C2(FCN):
         super().__init__(n_outputs, front_end, width, for_seconds, channels, **options)
 
 
-def stack(n_in, channels, kernel, pools, **options):
-    """Return one `ConvBlock` after the other."""
-    return nn.Sequential(
-        *(
-            ConvBlock(before, after, kernel, pool, **options)
-            for before, after, pool in zip([n_in, *channels[:-1]], channels, pools, strict=True)
-        )
-    )
-
-
 def pooled(n_frames, pools):
     """Return how many frames are left by convolutions of 4, padded by 2, and pools."""
     for pool in pools:
         n_frames = (n_frames + 1) // pool
     return n_frames
-
-
-def fitting(pools, model):
-    """Return (frequency, time) pools, shortened where a network's input is smaller."""
-    frequency, time = zip(*pools, strict=True)
-    sizes = model.front_end.n_mels, model.n_frames
-    return list(zip(*map(shrink_pools, (frequency, time), sizes), strict=True))
 
 
 def width_for(name, n_parameters, n_outputs=50, **overrides):
