@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from mirdl import paths
 
@@ -19,6 +20,12 @@ def shared():
 def own_cache(tmp_path_factory, monkeypatch):
     """Keep every test away from the reader's cache."""
     monkeypatch.setenv("MIRDL_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    """Draw the same weights and noise in every run, whatever tests came before."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ def test_loss_of_every_pair_in_a_loop():
         terms.append(torch.logsumexp(cosines[others], 0) - cosines[(i + 5) % 10])
     torch.testing.assert_close(nt_xent(a, b, 0.2), torch.stack(terms).mean())
     torch.testing.assert_close(nt_xent(a, b, 0.2), nt_xent(b, a, 0.2))
-    order = torch.randperm(5)
+    order = torch.tensor([1, 2, 3, 4, 0])  # nothing stays in its place
     torch.testing.assert_close(nt_xent(a[order], b[order], 0.2), nt_xent(a, b, 0.2))
     assert not torch.isclose(nt_xent(a[order], b, 0.2), nt_xent(a, b, 0.2))
 
