@@ -1,14 +1,84 @@
 """The claims of the lessons, judged from `results/` by the one rule of the course.
 
+They stand in ``claims.csv``, a line each, written before the rows that decide them existed.
 ``python -m mirdl.experiments.claims`` prints all of them.
 """
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
 from mirdl.evaluation import verdict
 from mirdl.experiments import plan, store
 
+FILE = Path(__file__).with_name("claims.csv")
 MISSING = "missing: run make results"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One sentence about two systems.
+
+    Attributes
+    ----------
+    lesson : int
+    name : str
+        What the lesson calls it: "1", "2a".
+    text : str
+        What is claimed, in words.
+    source : str
+        Paper and table or section; "ours" where no paper says it.
+    a, b : (str, str, str)
+        Experiment, system and variant of the two sides.
+    metric : str or None
+        None is the first of the rows.
+    margin : float
+    kind : {"greater", "equal"}
+        As in `mirdl.evaluation.verdict`.
+    """
+
+    lesson: int
+    name: str
+    text: str
+    source: str
+    a: tuple
+    b: tuple
+    metric: str | None = None
+    margin: float = 0.0
+    kind: str = "greater"
+
+
+def claims(first=0, last=23):
+    """Return the claims of some lessons, in their order.
+
+    Parameters
+    ----------
+    first, last : int
+        Lessons, both included.
+
+    Returns
+    -------
+    list of Claim
+    """
+    with FILE.open(encoding="utf-8", newline="") as file:
+        found = [
+            Claim(
+                int(line["lesson"]),
+                line["name"],
+                line["claim"],
+                line["source"],
+                tuple(line["a"].split("/")),
+                tuple(line["b"].split("/")),
+                line["metric"] or None,
+                float(line["margin"]),
+                line["kind"],
+            )
+            for line in csv.DictReader(file)
+        ]
+    found += plan.claims()
+    return [claim for claim in found if first <= claim.lesson <= last]
 
 
 def judge(claim):
@@ -37,10 +107,9 @@ def report(lesson):
     -------
     str
     """
-    chosen = [claim for claim in plan.claims() if claim.lesson == lesson]
     return "\n".join(
         f"{claim.name}. {claim.text} [{claim.source}]\n    {judge(claim) or MISSING}"
-        for claim in chosen
+        for claim in claims(lesson, lesson)
     )
 
 
@@ -59,9 +128,7 @@ def table(first=0, last=23):
         detectable: the smallest true effect that had been seen with power 0.8.
     """
     lines = {}
-    for claim in plan.claims():
-        if not first <= claim.lesson <= last:
-            continue
+    for claim in claims(first, last):
         found = judge(claim)
         line = {"claim": claim.text, "source": claim.source, "verdict": "missing"}
         if found:
