@@ -10,8 +10,23 @@ from mirdl.experiments.plan import Run
 from mirdl.experiments.splits import poolable
 
 N_FOLDS = 5
-#: Systems, and the core-minutes of one target and seed, all folds.
-MINUTES = {"majority": 0.1, "logistic_regression": 0.5, "dieleman_spectrogram": 1.7}
+TARGETS = ("genre", "emotions", "mtt_tags")
+#: Baselines, and the core-minutes of one target and seed, all folds.
+BASELINES = {"majority": 0.1, "logistic_regression": 0.5}
+#: The course's main networks: core-minutes of one target and seed, and what differs from
+#: `mirdl.experiments.networks.FOR_COURSE`. Tracks are 60 s long, so those of long input hear as
+#: much as their papers say, with as many seconds in a batch as memory likes: fewer clips.
+LONG = {"for_seconds": 29, "training": {"batch_size": 4}}
+NETWORKS = {
+    "dieleman_spectrogram": (1.2, {}),
+    "fcn": (3.7, LONG),
+    "short_chunk_cnn": (3.2, {}),
+    "musicnn": (4.5, {}),
+    "crnn": (4.5, LONG),
+    "self_attention": (5.5, {"training": {"batch_size": 8}}),
+    "dieleman_raw": (1, {}),
+    "sample_cnn": (5.6, {}),
+}
 
 
 def out_of_fold(seed, settings, name="logistic_regression", target="genre", **overrides):
@@ -30,7 +45,7 @@ def out_of_fold(seed, settings, name="logistic_regression", target="genre", **ov
         A model of `mirdl.models.build`.
     target : {"genre", "emotions", "mtt_tags"}
     **overrides
-        Of `mirdl.models.build`, for a network.
+        Of `mirdl.experiments.networks.train`, for a network.
 
     Returns
     -------
@@ -59,20 +74,33 @@ def out_of_fold(seed, settings, name="logistic_regression", target="genre", **ov
     return score(scores[read], dataset.select(read), parameters=parameters)
 
 
+def _runs(name, target, minutes, budget="course", **options):
+    return [
+        Run(
+            "emotify",
+            name,
+            out_of_fold,
+            seed,
+            (target,),
+            minutes=minutes,
+            budget=budget,
+            target=target,
+            dataset="emotify",
+            split="5 folds of artists",
+            options={"name": name, "target": target, **options},
+        )
+        for seed in range(3)
+    ]
+
+
 RUNS = [
-    Run(
-        "emotify",
-        name,
-        out_of_fold,
-        seed,
-        (target,),
-        minutes=minutes,
-        target=target,
-        dataset="emotify",
-        split="5 folds of artists",
-        options={"name": name, "target": target},
-    )
-    for target in ("genre", "emotions", "mtt_tags")
-    for name, minutes in MINUTES.items()
-    for seed in range(3)
+    run
+    for target in TARGETS
+    for name, minutes in BASELINES.items()
+    for run in _runs(name, target, minutes)
+] + [
+    run
+    for name, (minutes, options) in NETWORKS.items()
+    for target in ("genre", "emotions")
+    for run in _runs(name, target, minutes, "folds", **options)
 ]

@@ -10,6 +10,7 @@ from mirdl.errors import MirdlError
 #: not that of `mirdl.training.fit`, precision and schedule.
 #: "lesson": a live cell of a notebook; "course": the first networks (lessons 00 to 03);
 #: "ladder": a row of the comparisons of lessons 06 to 15, about three core-minutes;
+#: "folds": one fold of real music, of which there are five to a row;
 #: "full": published width; "smoke": whether it runs at all.
 BUDGETS = {
     "smoke": {"n_steps": 2, "steps_per_epoch": 1, "batch_size": 4, "width": 0.1},
@@ -18,6 +19,14 @@ BUDGETS = {
     "ladder": {
         "n_steps": 1000,
         "steps_per_epoch": 100,
+        "batch_size": 16,
+        "width": 0.25,
+        "precision": "bf16",
+        "schedule": "cosine",
+    },
+    "folds": {
+        "n_steps": 240,
+        "steps_per_epoch": 120,
         "batch_size": 16,
         "width": 0.25,
         "precision": "bf16",
