@@ -16,6 +16,7 @@ MODULES = (
     "one_dimension",
     "two_dimensions",
     "rhythm",
+    "recurrence",
     "emotify",
     "tagger",
     "published",
