@@ -17,6 +17,7 @@ MODULES = (
     "two_dimensions",
     "rhythm",
     "recurrence",
+    "learned_front_ends",
     "emotify",
     "tagger",
     "published",

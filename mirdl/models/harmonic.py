@@ -92,7 +92,8 @@ class HarmonicFilters(LearnedFrontEnd):
                 power=2.0,
                 normalized=False,
             )  # (batch, n_fft // 2 + 1, n_frames)
-            power = self.filter_bank() @ spectrum.unsqueeze(1)
+            power = self.filter_bank().flatten(0, 1) @ spectrum  # one product, not one a harmonic
+            power = power.unflatten(1, (self.n_channels, self.n_mels))
             return 10 * torch.log10(power.clamp(min=1e-10))
 
 
