@@ -7,7 +7,7 @@ import shlex
 import sys
 
 from mirdl import paths
-from mirdl.commands import data, installation, tagging, training, zoo
+from mirdl.commands import data, installation, ledger, tagging, training, zoo
 from mirdl.errors import MirdlError
 
 
@@ -113,6 +113,9 @@ def parser():
     command.add_argument("--workers", type=int, help="processes (one a core)")
     command.add_argument("--folder", help="where to (a folder in the cache)")
     command.add_argument("--verify", action="store_true", help="compare with the committed audio")
+
+    command = _add(group, "ledger", ledger.ledger, "export every claim and every score")
+    command.add_argument("--folder", default="ledger", help="where to (./ledger)")
 
     command = _add(group, "doctor", installation.doctor, "check this installation")
     command.add_argument(

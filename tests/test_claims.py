@@ -1,25 +1,6 @@
 """The table of claims: each is about rows that are planned, and is judged from stored ones."""
 
-import pytest
-from test_experiments import RUNS, guess, own_results  # noqa: F401  (a fixture)
-
-from mirdl.experiments import claims, plan, store
-from mirdl.experiments.claims import Claim
-
-TOY = [
-    Claim(1, "1", "Clean beats noisy", "ours", ("toy", "clean", ""), ("toy", "noisy", "")),
-    Claim(1, "2", "Noisy beats clean", "ours", ("toy", "noisy", ""), ("toy", "clean", "")),
-    Claim(2, "1", "Nobody has run it", "ours", ("toy", "clean", ""), ("toy", "absent", "")),
-]
-
-
-@pytest.fixture
-def toy(monkeypatch):
-    monkeypatch.setattr(claims, "claims", lambda first=0, last=23: [
-        claim for claim in TOY if first <= claim.lesson <= last
-    ])  # fmt: skip
-    for run in RUNS[:6]:
-        store.save(guess(run.seed, None, **run.options), "toy", run.system, "", run.seed)
+from mirdl.experiments import claims, plan
 
 
 def test_both_sides_of_every_claim_are_planned():
@@ -41,7 +22,7 @@ def test_every_claim_says_what_who_and_by_how_much():
         assert lowest <= claim.margin < 1, claim
 
 
-def test_table_shows_effect_interval_and_power_or_missing(toy):
+def test_table_shows_effect_interval_and_power_or_missing(toy_results):
     table = claims.table()
     assert table["verdict"].tolist() == ["holds", "does not hold", "missing"]
     assert table.loc[(1, "1"), "effect"].startswith("+")
@@ -50,13 +31,13 @@ def test_table_shows_effect_interval_and_power_or_missing(toy):
     assert table.loc[(2, "1"), "interval"] == ""
 
 
-def test_report_of_one_lesson(toy):
+def test_report_of_one_lesson(toy_results):
     text = claims.report(1)
     assert text.splitlines()[0] == "1. Clean beats noisy [ours]"
     assert "does not hold: roc_auc difference -" in text
     assert claims.report(2).endswith(claims.MISSING)
 
 
-def test_printed_whole(toy, capsys):
+def test_printed_whole(toy_results, capsys):
     claims.main()
     assert capsys.readouterr().out.endswith("holds: 1, does not hold: 1, missing: 1\n")

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import fake_minitag
 import numpy as np
-import pandas as pd
 import pytest
+from toy_results import RUNS, guess, small_dataset
 
-from mirdl import datasets
 from mirdl.errors import DataError, MirdlError
 from mirdl.evaluation import score, verdict
 from mirdl.experiments import (
+    augmentation,
     baselines,
     dense_layers,
     emotify,
@@ -20,9 +20,11 @@ from mirdl.experiments import (
     networks,
     one_dimension,
     plan,
+    raw_waveforms,
     recurrence,
     rhythm,
     runner,
+    sample_level,
     settings,
     splits,
     store,
@@ -30,36 +32,7 @@ from mirdl.experiments import (
     two_dimensions,
 )
 
-
-@pytest.fixture(autouse=True)
-def own_results(tmp_path, monkeypatch):
-    monkeypatch.setenv("MIRDL_RESULTS", str(tmp_path / "results"))
-
-
-def small_dataset():
-    """Sixty clips by twelve artists with three tags; no audio."""
-    rng = np.random.default_rng(3)
-    clips = pd.DataFrame({"clip_id": np.arange(60).astype(str), "artist": np.arange(60) % 12})
-    clips = clips.assign(path="none.ogg", start=0.0, end=10.0, split="test")
-    targets = (rng.random((60, 3)) < 0.4).astype(np.float32)
-    return datasets.Dataset("small", clips, ["a", "b", "c"], targets, "multilabel")
-
-
-def guess(seed, chosen, noise=1.0):
-    dataset = small_dataset()
-    rng = np.random.default_rng(seed)
-    return score(dataset.targets + noise * rng.normal(size=dataset.targets.shape), dataset, 200)
-
-
-def guess_twice(seed, chosen):
-    return {"sharp": guess(seed, chosen, 0.3), "blunt": guess(seed, chosen, 3.0)}
-
-
-RUNS = [
-    *(plan.Run("toy", "noisy", guess, seed, minutes=30) for seed in range(3)),
-    *(plan.Run("toy", "clean", guess, s, options={"noise": 0.2}, minutes=30) for s in range(3)),
-    plan.Run("pair", "both", guess_twice, 0, ("sharp", "blunt"), minutes=60),
-]
+pytestmark = pytest.mark.usefixtures("own_results")
 
 
 @pytest.fixture
@@ -222,10 +195,13 @@ def first_seeds(*modules):
         features_without_labels,
         learned_front_ends,
         one_dimension,
+        raw_waveforms,
         recurrence,
         rhythm,
+        sample_level,
         training_choices,
         two_dimensions,
+        augmentation,
     ),
 )
 def test_every_line_of_the_tables_runs(run, tmp_path, monkeypatch):
