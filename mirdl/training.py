@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 import time
 import zipfile
 from functools import partial
@@ -65,16 +66,17 @@ def fit(
     clip_gradient=None,
     precision="fp32",
     patience=None,
+    augment=None,
     folder=None,
     device=None,
     progress=True,
 ):
     """Train a network and leave the weights that were best on the validation clips in it.
 
-    Every step hears one random crop of each of `batch_size` training clips. Crops, their order
-    and dropout are functions of the seed and of how far the run is, so that a run that was
-    stopped anywhere and called again with the same arguments ends with the very numbers of an
-    unbroken one. Under ``accelerate launch`` each process takes its share of every batch.
+    Every step hears one random crop of each of `batch_size` training clips. Crops, their order,
+    dropout and augmentation are functions of the seed and of how far the run is, so that a run
+    that was stopped anywhere and called again with the same arguments ends with the very numbers
+    of an unbroken one. Under ``accelerate launch`` each process takes its share of every batch.
 
     Parameters
     ----------
@@ -104,6 +106,9 @@ def fit(
         "fp16" needs a GPU. The front end stays in fp32.
     patience : int, optional
         Stop after this many epochs in a row without a better validation metric.
+    augment : callable, optional
+        ``augment(audio, targets, generator)`` returns what is heard in place of a batch of crops,
+        and its targets (`mirdl.augment`). The generator is seeded at every step.
     folder : path-like, optional
         Where to keep the state of the run, to go on from after an interruption.
     device : {None, "cpu"}
@@ -176,6 +181,7 @@ def fit(
         "clip_gradient": clip_gradient,
         "precision": precision,
         "patience": patience,
+        "augment": augment and re.sub(" at 0x[0-9a-f]+", "", repr(augment)),
     }
     history, best, step = [], {"epoch": 0, "score": -math.inf, "loss": math.inf}, 0
     state_file = Path(folder) / "state.pt" if folder else None
@@ -191,6 +197,7 @@ def fit(
         accelerator.scaler.load_state_dict(state["scaler"])
 
     quiet = not (progress and accelerator.is_main_process)
+    generator = torch.Generator(device=accelerator.device)  # of what augments
     bar = tqdm(total=n_steps, initial=step, unit="step", disable=quiet)
     try:
         while step < n_steps and not (patience and len(history) - best["epoch"] >= patience):
@@ -203,7 +210,11 @@ def fit(
                 order = np.random.default_rng([seed, lap]).permutation(usable)
                 batch = order[position * batch_size :][:batch_size][rank::n_processes]
                 crops = train_audio.crops(batch, n_samples, seed, lap).to(accelerator.device)
-                loss = loss_of(network(crops), targets[batch])
+                heard = targets[batch]
+                if augment:
+                    generator.manual_seed(_mix(seed, epoch, rank, step + 1))
+                    crops, heard = augment(crops, heard, generator)
+                loss = loss_of(network(crops), heard)
                 updates.zero_grad()
                 accelerator.backward(loss)
                 if clip_gradient:

@@ -18,6 +18,7 @@ MODULES = (
     "rhythm",
     "recurrence",
     "learned_front_ends",
+    "augmentation",
     "emotify",
     "tagger",
     "published",
