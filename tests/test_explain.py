@@ -1,4 +1,4 @@
-"""Taggrams: windows over a recording, their times, the likeliest tags."""
+"""Taggrams: windows over a recording, their times, the likeliest tags; and filters' bands."""
 
 import numpy as np
 import pytest
@@ -47,3 +47,36 @@ def test_top_tags_are_sorted_by_their_mean():
     top = explain.top_tags(probabilities, ["flute", "piano", "drums"], n=2)
     assert [tag for tag, _ in top] == ["drums", "piano"]
     assert top[0][1] == pytest.approx(0.6)
+
+
+def sine(hertz, phase=0.0, n_samples=512):
+    return np.hanning(n_samples) * np.sin(2 * np.pi * hertz * np.arange(n_samples) / 16_000 + phase)
+
+
+@pytest.mark.parametrize("n_samples", [16, 17])
+def test_power_spectra_hold_the_energy(rng, n_samples):
+    filters = rng.normal(size=(3, n_samples))
+    power = explain.power_spectra(filters)
+    assert power.shape == (3, 9)
+    np.testing.assert_allclose(power.sum(axis=1), n_samples * (filters**2).sum(axis=1))
+
+
+def test_half_the_energy_of_a_sine_is_where_it_is_and_that_of_noise_is_anywhere(rng):
+    low, high = explain.half_power_bands([sine(1000), sine(3000), np.ones(512), np.eye(512)[9]])
+    width = 16_000 / 512
+    np.testing.assert_allclose(((low + high) / 2)[:3], [1000, 3000, 0])
+    np.testing.assert_allclose((high - low)[:3], width)
+    assert high[3] - low[3] == pytest.approx(4000, abs=width)  # a click has all frequencies
+    low, high = explain.half_power_bands(rng.uniform(-1, 1, (200, 512)))
+    assert (high - low).min() > 2500
+
+
+def test_likeness_is_blind_to_time_and_phase_alone(rng):
+    filters = [sine(1000), sine(1000, 1.3), -sine(1000), sine(1500), rng.normal(size=512)]
+    filters.append(np.roll(np.pad(sine(1000, 0, 256), (0, 256)), 200))
+    filters.append(np.pad(sine(1000, 0, 256), (0, 256)))
+    alike = explain.likeness(filters)
+    np.testing.assert_allclose(alike[0, :3], 1, atol=1e-3)
+    assert alike[5, 6] == pytest.approx(1, abs=1e-3)  # moved along time
+    assert alike[0, 3:5].max() < 0.3
+    np.testing.assert_allclose(alike, alike.T, atol=1e-6)

@@ -17,6 +17,8 @@ MODULES = (
     "two_dimensions",
     "rhythm",
     "recurrence",
+    "raw_waveforms",
+    "sample_level",
     "learned_front_ends",
     "augmentation",
     "emotify",
