@@ -18,7 +18,6 @@ MODULES = (
     "rhythm",
     "recurrence",
     "raw_waveforms",
-    "sample_level",
     "learned_front_ends",
     "augmentation",
     "emotify",
