@@ -18,6 +18,7 @@ MODULES = (
     "rhythm",
     "recurrence",
     "raw_waveforms",
+    "sample_level",
     "learned_front_ends",
     "augmentation",
     "emotify",
