@@ -18,6 +18,8 @@ BLOCKS = {
     "2D, one channel": ((1, 8, (3, 3), (2, 3)), {}),
     "2D, one channel, stride": ((1, 6, (3, 3)), {"order": "CB", "stride": (2, 1), "padding": 1}),
     "2D, one channel, tall": ((1, 8, (5, 3)), {"order": "CBA", "padding": (0, 1)}),
+    "2D, ELU": ((3, 8, (3, 3), (2, 4)), {"activation": nn.ELU}),
+    "2D, dropout before": ((3, 8, (3, 3), (2, 4)), {"order": "DCBAP", "dropout": 0.0}),
     "2D, bands": ((1, 8, (5, 3), "bands"), {"padding": (0, 1)}),
     "2D, one channel, flat": ((1, 6, (1, 4), (1, 2)), {"padding": (0, 2)}),
     "1D": ((4, 6, 3, 3), {}),
@@ -108,7 +110,7 @@ def test_hooks_on_layers_are_called():
     [
         {"order": "CABP"},
         {"order": "CBAPD"},
-        {"activation": nn.ELU},
+        {"activation": nn.GELU},  # turns the order of values round below -0.75
         {"dilation": 2},
         {"kernel": (4, 4)},  # "same" pads it unequally
     ],

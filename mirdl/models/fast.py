@@ -5,8 +5,8 @@ memory and reading them again. Five things help; none changes a result by more t
 
 - Channels last. oneDNN's kernels like a map in which the channels of a point are neighbours. A 1D
   map is convolved as a 2D one of height 1; its weights stay those of an `nn.Conv1d`.
-- Pooling first. Batch normalisation and ReLU keep the order of a channel's values, so the maximum
-  can be taken before them, and they act on what the pool has left.
+- Pooling first. Batch normalisation, ReLU and ELU keep the order of a channel's values, so the
+  maximum can be taken before them, and they act on what the pool has left.
 - No bias. Before a batch normalisation it has no effect and no gradient.
 - Rows as channels. Filters on one channel are slow, backwards very slow; with each row of the
   filter as a channel, they are a convolution along the other axis.
@@ -21,8 +21,8 @@ from torch.nn import functional as F
 LAST = torch.channels_last
 ORDERS = (["conv", "norm"], ["conv", "norm", "activation"], ["conv", "norm", "activation", "pool"])
 LAYERS = {
-    *(nn.Conv1d, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d),
-    *(nn.ReLU, nn.MaxPool1d, nn.MaxPool2d, nn.AdaptiveMaxPool2d),
+    *(nn.Conv1d, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d, nn.Dropout),
+    *(nn.ReLU, nn.ELU, nn.MaxPool1d, nn.MaxPool2d, nn.AdaptiveMaxPool2d),
 }
 
 
@@ -32,9 +32,10 @@ def fits(block, x):
     Not on other devices, where they are fast by themselves; nor under a hook, which wants its
     layer to be called.
     """
-    if x.device.type != "cpu" or list(block._modules) not in ORDERS:
+    names = list(block._modules)
+    if x.device.type != "cpu" or names[names[0] == "dropout" :] not in ORDERS:
         return False
-    conv, _, *rest = block
+    _, (conv, _, *rest) = _parts(block)
     return (
         all(type(layer) in LAYERS for layer in block)
         and not any(layer._forward_hooks or layer._forward_pre_hooks for layer in block)
@@ -45,7 +46,7 @@ def fits(block, x):
 
 
 def conv_block(block, x):
-    """Compute convolution, batch normalisation, (ReLU, (max-pooling)).
+    """Compute (dropout), convolution, batch normalisation, (ReLU or ELU, (max-pooling)).
 
     Parameters
     ----------
@@ -59,7 +60,8 @@ def conv_block(block, x):
     torch.Tensor
         As the layers give it; the channels are last in memory.
     """
-    conv, norm, *rest = block
+    dropout, (conv, norm, *rest) = _parts(block)
+    x = dropout(x) if dropout else x
     pool = rest[1] if len(rest) == 2 else None
     weight, sign = conv.weight, torch.ones_like(norm.weight)
     if pool:  # a negative factor would turn the order round: the filter takes its sign
@@ -81,8 +83,15 @@ def conv_block(block, x):
         y = convolve(conv, x, weight, bias)
         y = F.max_pool2d(y, _size(pool, y)) if pool else y
         y = F.batch_norm(y, mean, var, factor, norm.bias, eps=norm.eps)
-    y = torch.relu_(y) if rest else y
+    if rest:
+        y = torch.relu_(y) if type(rest[0]) is nn.ReLU else rest[0](y)
     return y.squeeze(2) if x.dim() == 3 else y
+
+
+def _parts(block):
+    """Return the dropout before the convolution, None without one, and the other layers."""
+    first, *others = block
+    return (first, others) if isinstance(first, nn.Dropout) else (None, [first, *others])
 
 
 def convolve(conv, x, weight, bias=None):

@@ -87,7 +87,8 @@ class TimbreCNN(Tagger):
         heights = scaled((100, 75, 25), self.front_end.n_mels / 128)
         shapes = tall_shapes(heights, TAGGER_FILTERS, multiple * width)
         n_filters = sum(n for n, _ in shapes)
-        self.front = ManyShapes(shapes, order="CA", activation=nn.ELU)
+        # the largest value of a map stays the largest under ELU, which then has less to do
+        self.front = ManyShapes(shapes, order="CPA", activation=nn.ELU, pool="bands")
         self.pool = nn.MaxPool1d(4)
         self.conv = ConvBlock(
             n_filters, back_filters, 8, 4, order="CAP", activation=nn.ELU, padding="valid"
@@ -100,7 +101,7 @@ class TimbreCNN(Tagger):
 
     def forward(self, audio):
         x = self.front_end(audio).unsqueeze(1)  # (batch, 1, 128, 187)
-        x = max_over_bands(self.front(x))  # (batch, 92, 187)
+        x = torch.cat(self.front(x), dim=1).squeeze(2)  # (batch, 92, 187)
         x = self.pool(x)  # (batch, 92, 46)
         x = self.conv(x)  # (batch, 32, 9)
         return self.head(x.flatten(1))  # (batch, n_outputs)
@@ -236,9 +237,9 @@ class IrmasSingle(Tagger):
         n_mels = self.front_end.n_mels
         shapes = tall_shapes(scaled(bins, n_mels / 96), IRMAS_FILTERS, width)
         self.n_filters = sum(n for n, _ in shapes)
-        self.front = ManyShapes(shapes, order="CBA", activation=nn.ELU, padding="same")
         height, length = scaled([pool[0]], n_mels / 96)[0], min(pool[1], self.n_frames)
-        self.pool = nn.MaxPool2d((height, length))
+        options = {"order": "CBAP", "activation": nn.ELU, "padding": "same"}
+        self.front = ManyShapes(shapes, pool=(height, length), **options)
         self.shape = (n_mels // height, self.n_frames // length)
         self.head = Head(self.n_filters * prod(self.shape), n_outputs)
         initialise(self, nn.init.kaiming_normal_)
@@ -246,7 +247,7 @@ class IrmasSingle(Tagger):
 
     def forward(self, audio):
         x = self.front_end(audio).unsqueeze(1)  # (batch, 1, 96, 128)
-        x = torch.cat([self.pool(y) for y in self.front(x)], dim=1)  # (batch, 448, 1, 4)
+        x = torch.cat(self.front(x), dim=1)  # (batch, 448, 1, 4)
         return self.head(x.flatten(1))  # (batch, n_outputs)
 
 
@@ -285,7 +286,7 @@ class IrmasMulti(IrmasSingle):
 
     def forward(self, audio):
         x = self.front_end(audio).unsqueeze(1)  # (batch, 1, 96, 128)
-        x = torch.cat([self.pool(y) for y in self.front(x)], dim=1)  # (batch, 448, 4, 4)
+        x = torch.cat(self.front(x), dim=1)  # (batch, 448, 4, 4)
         x = self.conv1(x)  # (batch, 128, 2, 2)
         x = self.conv2(x)  # (batch, 128, 1, 1)
         return self.head(x.flatten(1))  # (batch, n_outputs)
