@@ -28,6 +28,7 @@ from mirdl.experiments import (
     settings,
     splits,
     store,
+    timbre,
     training_choices,
     two_dimensions,
 )
@@ -199,6 +200,7 @@ def first_seeds(*modules):
         recurrence,
         rhythm,
         sample_level,
+        timbre,
         training_choices,
         two_dimensions,
         augmentation,

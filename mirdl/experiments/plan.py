@@ -16,6 +16,7 @@ MODULES = (
     "one_dimension",
     "two_dimensions",
     "rhythm",
+    "timbre",
     "recurrence",
     "raw_waveforms",
     "sample_level",
