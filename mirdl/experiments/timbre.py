@@ -131,23 +131,23 @@ def named(answers, truth, artists, n_bootstrap=1000, seed=0):
 
 def _weighted(answers, truth, weights):
     """Return each metric of `named` for every row of weights: dict of arrays (n_rows,)."""
-    right, given, true = (weights @ x for x in (answers * truth, answers * 1.0, truth * 1.0))
-    occurs = true > 0
+    counts = [weights @ x for x in (answers * truth, answers * 1.0, truth * 1.0)]
     metrics = {}
     for kind in ("micro", "macro"):
         if kind == "micro":
-            right_, given_, true_ = (x.sum(axis=1, keepdims=True) for x in (right, given, true))
+            right, given, true = (x.sum(axis=1, keepdims=True) for x in counts)
         else:
-            right_, given_, true_ = right, given, true
-        share = {
-            f"f1_{kind}": (2 * right_, given_ + true_),
-            f"precision_{kind}": (right_, given_),
-            f"recall_{kind}": (right_, true_),
+            right, given, true = counts
+        shares = {
+            "f1": (2 * right, given + true),
+            "precision": (right, given),
+            "recall": (right, true),
         }
-        for key, (above, below) in share.items():
+        occurs = true > 0
+        for name, (above, below) in shares.items():
             values = np.divide(above, below, out=np.zeros_like(above), where=below > 0)
-            counted = np.ones_like(values) if kind == "micro" else occurs
-                metrics[key] = (values * counted).sum(axis=1) / counted.sum(axis=1).clip(min=1)
+            total = (values * occurs).sum(axis=1)
+            metrics[f"{name}_{kind}"] = total / occurs.sum(axis=1).clip(min=1)
     return metrics
 
 
