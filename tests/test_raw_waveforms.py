@@ -17,6 +17,7 @@ def sines(hertz, phases, n_samples=512):
 
 def test_sines_are_selective_and_noise_is_not(rng):
     assert rw.selective(sines([200, 2000, 7000], np.zeros(3))).all()
+    assert rw.selective(sines([200, 2000, 7000], np.zeros(3)), above=1000).tolist() == [0, 1, 1]
     assert not rw.selective(rng.uniform(-1, 1, (50, 512))).any()
     assert not rw.selective(rng.uniform(-1, 1, (50, 1024))).any()
 
