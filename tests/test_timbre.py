@@ -13,7 +13,7 @@ from mirdl.experiments import timbre
 def test_sets_are_scored_as_scikit_learn_does(average, rng):
     answers, truth = rng.random((2, 40, 5)) < [[[0.3]], [[0.5]]]
     answers[:, 1] = False  # never named
-    made = timbre.named(answers, truth.astype(float), np.arange(40) % 8)
+    made = timbre.named(answers, truth, np.arange(40) % 8)
     expected = precision_recall_fscore_support(truth, answers, average=average, zero_division=0)
     for name, value in zip(("precision", "recall", "f1"), expected, strict=False):
         assert made["metrics"][f"{name}_{average}"] == pytest.approx(value)
