@@ -250,13 +250,13 @@ def _instruments(name, minutes, **options):
 
 
 RUNS = [
-    *_tags("timbre_cnn", 1.6, 3, name="timbre_cnn", shifts=(SHIFT,)),
+    *_tags("timbre_cnn", 1.4, 3, name="timbre_cnn", shifts=(SHIFT,)),
     *_tags("full_height", 0.2, 3, name="dieleman_spectrogram", shifts=(SHIFT,)),
-    *_tags("small_rectangular", 0.9, 3, name="small_rectangular"),
+    *_tags("small_rectangular", 0.8, 3, name="small_rectangular"),
     # 64 and 512 filters, 200 and 500 units of the back end, at a quarter of them
     *_tags(
         "back_end_64_200",
-        0.6,
+        0.5,
         3,
         name="spectrogram_at_scale",
         filters=8,
@@ -265,11 +265,11 @@ RUNS = [
     ),
     *_tags("back_end_512_500", 0.6, 3, name="spectrogram_at_scale", filters=8),
     *_instruments("logistic_regression", 0.1),
-    *_instruments("irmas_single", 1.2, width=0.25, front_end=IRMAS),
-    *_instruments("irmas_multi", 1.0, front_end=IRMAS),
-    *_instruments("han2016", 0.6, front_end=HAN),
-    *_runs("moments", "timbre", moment, ("lead",), 0.9, name="jingju_phoneme", width=0.5),
-    *_runs("moments", "small_rectangular", moment, ("lead",), 0.7, name="small_rectangular"),
+    *_instruments("irmas_single", 0.8, width=0.25, front_end=IRMAS),
+    *_instruments("irmas_multi", 0.9, front_end=IRMAS),
+    *_instruments("han2016", 0.5, front_end=HAN),
+    *_runs("moments", "timbre", moment, ("lead",), 0.7, name="jingju_phoneme", width=0.5),
+    *_runs("moments", "small_rectangular", moment, ("lead",), 0.6, name="small_rectangular"),
 ]
 
 
