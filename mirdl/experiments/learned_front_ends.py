@@ -61,8 +61,8 @@ def learned(front_end):
     Returns
     -------
     dict of str to float
-        Q of harmonic filters; both edges of each sinc filter in Hz; a and b of log(a x + b).
-        Empty where nothing, or nothing that has a name, is learned.
+        Q of harmonic filters; both edges of each sinc filter in Hz; alpha and beta of
+        log(alpha x + beta), behind their gates [thesis Appendix A]. Empty where nothing, or nothing that has a name, is learned.
     """
     if isinstance(front_end, FreeFilters):
         return {}
@@ -73,7 +73,7 @@ def learned(front_end):
         return {}
     if hasattr(front_end, "q"):
         return {"Q": front_end.q.item()}
-    return {"a": front_end.alpha.exp().item(), "b": F.softplus(front_end.beta).item()}
+    return {"alpha": front_end.alpha.exp().item(), "beta": F.softplus(front_end.beta).item()}
 
 
 def tags(seed, settings, name, free=False, frozen=False, **overrides):
