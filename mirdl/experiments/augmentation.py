@@ -193,7 +193,7 @@ RUNS = [
             "augmentation",
             system,
             with_and_without,
-            1.5,
+            1.4,
             ("plain", "augmented", "gain"),
             seed,
             share=share,
