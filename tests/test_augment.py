@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_training import equal, network, run
 from tones import tones
@@ -72,6 +72,7 @@ def test_silence_stays_silent(transform):
     assert torch.equal(made, torch.zeros(3, 4000))
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.floats(-20, 20))
 def test_gain_is_in_decibels(decibels):
     audio = sines(440)
@@ -160,6 +161,7 @@ def test_chain_is_one_after_the_other():
     torch.testing.assert_close(made, audio)
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.integers(0, 1000), st.sampled_from([0.1, 0.4, 1.0, 5.0]))
 def test_mixup_mixes_targets_as_it_mixes_audio(seed, alpha):
     targets = torch.rand(8, 5, generator=generator(seed))
