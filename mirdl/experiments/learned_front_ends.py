@@ -62,7 +62,8 @@ def learned(front_end):
     -------
     dict of str to float
         Q of harmonic filters; both edges of each sinc filter in Hz; alpha and beta of
-        log(alpha x + beta), behind their gates [thesis Appendix A]. Empty where nothing, or nothing that has a name, is learned.
+        log(alpha x + beta), behind their gates [thesis Appendix A]. Empty where nothing, or
+        nothing that has a name, is learned.
     """
     if isinstance(front_end, FreeFilters):
         return {}
