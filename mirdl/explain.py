@@ -3,6 +3,7 @@
 And what the filters of its first layer have become, where it reads the waveform (lesson 12).
 """
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -155,7 +156,7 @@ def likeness(filters):
     return np.stack([np.abs(np.fft.ifft(row.conj() * analytic)).max(axis=1) for row in analytic])
 
 
-def exciting_inputs(layers, n_samples, n_steps=100, step=0.1, level=0.1, seed=0):
+def exciting_inputs(layers, n_samples, n_steps=50, step=0.1, level=0.1, seed=0):
     """Return the inputs that excite the units of a layer most, found by gradient ascent.
 
     From the same noise for all, each input goes up the gradient of one unit's answer in the middle
@@ -180,6 +181,7 @@ def exciting_inputs(layers, n_samples, n_steps=100, step=0.1, level=0.1, seed=0)
     -------
     array, float32 (units, n_samples)
     """
+    layers = copy.deepcopy(layers).requires_grad_(False)  # gradients of weights would take longer
     noise = torch.randn(1, n_samples, generator=torch.Generator().manual_seed(seed))
     with torch.no_grad():
         n_units, n_frames = layers(noise[None]).shape[1:]
