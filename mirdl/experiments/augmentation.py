@@ -15,7 +15,7 @@ import numpy as np
 
 from mirdl import augment
 from mirdl.experiments.networks import judge, train
-from mirdl.experiments.plan import Claim, Run
+from mirdl.experiments.plan import Run
 
 #: The network, and its settings.
 NETWORK = {"name": "dieleman_spectrogram", "front_end": "mel96", "input_norm": True}
@@ -206,20 +206,5 @@ RUNS = [
         _run("label_noise", f"{kind}_{rate:.0%}"[:-1], label_noise, 0.5, kind=kind, rate=rate)
         for kind in ("missing", "wrong")
         for rate in (0.25, 0.5)
-    ),
-]
-
-ALL, SIX = ({v: ("augmentation", s, v) for v in RUNS[0].variants} for s in ("all", "few"))
-TUTORIAL = "slides; tutorial §2.3"
-CLAIMS = [
-    Claim(15, "1", "Augmentation helps, all artists", TUTORIAL, ALL["augmented"], ALL["plain"]),
-    Claim(15, "2", "Augmentation helps, six artists", TUTORIAL, SIX["augmented"], SIX["plain"]),
-    Claim(
-        15,
-        "3",
-        "It helps more with six artists than with all",
-        "tutorial §2.3",
-        SIX["gain"],
-        ALL["gain"],
     ),
 ]

@@ -29,6 +29,18 @@ LINES = [
     (8, "short_chunk_cnn", "two_dimensions", "short_chunk_cnn"),
     (8, "short_chunk_res", "two_dimensions", "short_chunk_res"),
     (9, "time_frequency", "filters_for_rhythm", "time_frequency"),
+    (10, "timbre_cnn", "timbre_filters", "timbre_cnn"),
+    (10, "small_rectangular", "timbre_filters", "small_rectangular"),
+    (10, "spectrogram_at_scale", "timbre_filters", "back_end_512_500"),
+    (10, "musicnn", "timbre_filters", "musicnn"),
+    (11, "crnn", "recurrence", "crnn"),
+    (11, "self_attention", "recurrence", "self_attention"),
+    (12, "dieleman_raw", "raw_waveforms", "512_256"),
+    (12, "frame_level_many_shapes", "raw_waveforms", "many_lengths"),
+    (13, "sample_cnn", "sample_level", "first_3"),
+    (13, "waveform_at_scale", "sample_level", "at_scale"),
+    (14, "harmonic_cnn", "learned_front_ends", "harmonic_cnn"),
+    (14, "sinc_net", "learned_front_ends", "sinc_net"),
 ]
 #: Columns of real music: target and metric.
 REAL = {"emotions": ("emotions", "roc_auc"), "genres": ("genre", "accuracy")}

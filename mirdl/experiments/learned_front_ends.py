@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mirdl.experiments.networks import judge, train
-from mirdl.experiments.plan import Claim, Run
+from mirdl.experiments.plan import Run
 from mirdl.models.harmonic import SincFilters
 
 #: Length of the audio of `sample_level`'s networks.
@@ -148,24 +148,3 @@ RUNS = [
     *_runs("log_learned", 0.4, variants=BOTH, **LOGARITHM),
     *_runs("log_frozen", 0.4, frozen=True, **LOGARITHM),
 ]
-
-
-def _claim(name, text, source, a, b, **options):
-    sides = ((("learned_front_ends/" if "/" not in side else "") + side) for side in (a, b))
-    a, b = ((*side.split("/"), "tags") for side in sides)
-    return Claim(14, name, text, source, a, b, **options)
-
-
-CLAIMS = [
-    _claim("1", "HarmonicCNN beats SampleCNN", "slides: HarmonicCNN, benchmark",
-           "harmonic_cnn", "sample_level/first_3"),
-    _claim("2", "A learned Q beats Q = 1", "ours", "harmonic_cnn", "harmonic_cnn_fixed_q"),
-    _claim("3a", "A learned logarithm does not help: a fixed one is at least as good",
-           "thesis Appendix A", "two_dimensions/one_dimension", "log_learned", margin=-0.01),
-    _claim("3b", "Learned or left where it starts, the logarithm serves equally well", "ours",
-           "log_learned", "log_frozen", margin=0.02, kind="equal"),
-    _claim("4a", "128 sinc filters beat 128 free filters", "Ravanelli & Bengio 2018; thesis 7.2",
-           "sinc_net", "raw_waveforms/256_256"),
-    _claim("4b", "128 mel bands beat 128 sinc filters", "ours",
-           "one_dimension/512_256", "sinc_net"),
-]  # fmt: skip

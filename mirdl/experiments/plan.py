@@ -1,10 +1,10 @@
-"""What `make results` runs, and what its rows are to decide, in the order of the lessons."""
+"""What `make results` runs: every row of every table, in the order of the lessons."""
 
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-#: Modules of this package whose ``RUNS`` and ``CLAIMS`` make the plan, in the order of the lessons.
+#: Modules of this package whose ``RUNS`` make the plan, in the order of the lessons.
 MODULES = (
     "representations",
     "splits",
@@ -70,49 +70,7 @@ class Run:
         return f"{self.experiment}/{self.system}{variants}__seed{self.seed}"
 
 
-@dataclass(frozen=True)
-class Claim:
-    """One sentence about two systems, fixed before any of their rows exists.
-
-    Attributes
-    ----------
-    lesson : int
-    name : str
-        What the lesson calls it: "1", "2a".
-    text : str
-        What is claimed, in words.
-    source : str
-        Paper and table or section; "ours" where no paper says it.
-    a, b : (str, str, str)
-        Experiment, system and variant of the two sides.
-    metric : str, optional
-        Default: the first of the rows.
-    margin : float
-    kind : {"greater", "equal"}
-        As in `mirdl.evaluation.verdict`.
-    """
-
-    lesson: int
-    name: str
-    text: str
-    source: str
-    a: tuple
-    b: tuple
-    metric: str | None = None
-    margin: float = 0.0
-    kind: str = "greater"
-
-
 def runs():
     """Return every `Run` of the course, in the order of the lessons."""
-    return [run for module in _modules() for run in module.RUNS]
-
-
-def claims():
-    """Return every `Claim` of the course, in the order of the lessons."""
-    found = [claim for module in _modules() for claim in getattr(module, "CLAIMS", ())]
-    return sorted(found, key=lambda claim: claim.lesson)
-
-
-def _modules():
-    return [importlib.import_module(f"mirdl.experiments.{name}") for name in MODULES]
+    modules = [importlib.import_module(f"mirdl.experiments.{name}") for name in MODULES]
+    return [run for module in modules for run in module.RUNS]

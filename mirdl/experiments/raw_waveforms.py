@@ -26,7 +26,7 @@ from mirdl.datasets.pack import pack
 from mirdl.evaluation import score
 from mirdl.experiments.networks import judge, network, train
 from mirdl.experiments.one_dimension import WINDOWS
-from mirdl.experiments.plan import Claim, Run
+from mirdl.experiments.plan import Run
 
 #: Half of a selective filter's energy lies in this many Hz, an eighth of them all.
 BAND = 1000
@@ -333,48 +333,3 @@ RUNS = [
         **COARSE,
     ),
 ]
-
-
-def _claim(name, text, source, a, b, *more):
-    """Plan a claim; each side is "system variant", after a "/" if its experiment is another."""
-    sides = (("raw_waveforms/" + side if "/" not in side else side) for side in (a, b))
-    a, b = (tuple(side.replace(" ", "/").split("/")) for side in sides)
-    return Claim(12, name, text, source, a, b, *more)
-
-
-TABLE_1, TABLE_2, TABLE_3 = (f"dieleman Table {n}" for n in (1, 2, 3))
-SPECTROGRAM = "one_dimension/{} tags"
-CLAIMS = [
-    _claim("1a", "A spectrogram beats raw audio, 512/256", TABLE_1,
-           SPECTROGRAM.format("512_256"), "512_256 tags"),
-    _claim("1b", "A spectrogram beats raw audio, 256/256", TABLE_1,
-           SPECTROGRAM.format("256_256"), "256_256 tags"),
-    _claim("1c", "A spectrogram beats raw audio that trains four times as long, 512/512", "ours",
-           SPECTROGRAM.format("512_512"), "512_512_long tags"),
-    _claim("2a", "On raw audio filters of 512 beat filters of 1024, stride 512", TABLE_1,
-           "512_512 tags", "1024_512 tags"),
-    _claim("2b", "On raw audio filters of 256 beat filters of 512, stride 256", TABLE_1,
-           "256_256 tags", "512_256 tags"),
-    _claim("3a", "ReLU beats log(1 + C x²) on raw audio", TABLE_2,
-           "1024_1024 tags", "log_square tags"),
-    _claim("3b", "ReLU beats log(1 + C |x|) on raw audio", TABLE_2, "1024_1024 tags", "log tags"),
-    _claim("4", "L2 pools of 4 filters about equal none", TABLE_3,
-           "l2_4 tags", "1024_1024 tags", None, 0.02, "equal"),
-    _claim("5", "No pooling beats max pools of 4 filters", TABLE_3,
-           "1024_1024 tags", "max_4 tags"),
-    _claim("6a", "More filters are frequency-selective after training than before",
-           "dieleman Fig. 2", "512_512_long selective", "512_512_long untrained"),
-    _claim("6b", "Most filters are: more by half of them", "dieleman Fig. 2",
-           "512_512_long selective", "512_512_long untrained", None, 0.5),
-    _claim("6c", "More filters are selective above 1000 Hz than pieces of the music are", "ours",
-           "512_512_long high", "512_512_long excerpts_high"),
-    _claim("6d", "The peaks of the filters lie nearer to the mel curve than to a line",
-           "dieleman Fig. 2", "512_512_long line", "512_512_long mel", "rmse"),
-    _claim("7a", "L2 pools hold filters that are alike, time shift and phase aside, more often "
-           "than before training", "dieleman Fig. 4",
-           "l2_4_long own_pool", "l2_4_long own_pool_untrained"),
-    _claim("7b", "Most filters are so: more often by half of them", "dieleman Fig. 4",
-           "l2_4_long own_pool", "l2_4_long own_pool_untrained", None, 0.5),
-    _claim("7c", "They are alike only if time shift and phase do not count", "dieleman Fig. 4",
-           "l2_4_long own_pool", "l2_4_long own_pool_plain"),
-]  # fmt: skip

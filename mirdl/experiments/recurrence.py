@@ -11,7 +11,7 @@ from dataclasses import replace
 from mirdl.datasets.pack import pack
 from mirdl.evaluation import evaluate
 from mirdl.experiments.networks import FOR_COURSE, judge, train
-from mirdl.experiments.plan import Claim, Run
+from mirdl.experiments.plan import Run
 from mirdl.models.recurrent import width_for
 
 #: Parameters of the course's FCN with 26 tags, `two_dimensions`: what the others are made to have.
@@ -128,38 +128,3 @@ RUNS = [
     *_musicnn("autopool"),
     *_musicnn("rnn"),
 ]
-
-
-def _claim(name, text, source, a, b, *more):
-    """Make a claim; a side is "system variant", of `recurrence` unless it names another table."""
-    sides = (side if "/" in side else f"recurrence/{side}" for side in (a, b))
-    a, b = (tuple(side.replace(" ", "/").split("/")) for side in sides)
-    return Claim(11, name, text, source, a, b, *more)
-
-
-SAID, BENCHMARK = "slides, CRNN", "slides, benchmark"
-CLAIMS = [
-    _claim("1a", "The CRNN beats the FCN of its size: tags, 10 s", SAID,
-           "crnn tags", "two_dimensions/fcn tags"),
-    _claim("1b", "The CRNN beats the FCN of about its size: emotions, 29 s of real music", SAID,
-           "emotify/crnn emotions", "emotify/fcn emotions"),
-    _claim("1c", "The CRNN beats the FCN of about its size: genres, 29 s of real music", SAID,
-           "emotify/crnn genre", "emotify/fcn genre"),
-    _claim("2a", "The FCN beats the CRNN of its size: tags, 10 s", BENCHMARK,
-           "two_dimensions/fcn tags", "crnn tags"),
-    _claim("2b", "The FCN beats the CRNN of about its size: emotions, 29 s of real music",
-           BENCHMARK, "emotify/fcn emotions", "emotify/crnn emotions"),
-    _claim("2c", "The FCN beats the CRNN of about its size: genres, 29 s of real music",
-           BENCHMARK, "emotify/fcn genre", "emotify/crnn genre"),
-    _claim("3", "Hearing a track of 30 s at once beats the mean of its three windows, CRNN",
-           "ours, after thesis §2.1.4", "crnn track_at_once", "crnn track_windows"),
-    _claim("4", "An LSTM beats a plain RNN of its size", "thesis §2.1.5", "lstm tags", "rnn tags"),
-    _claim("5a", "Self-attention beats the CRNN: emotions of real music", BENCHMARK,
-           "emotify/self_attention emotions", "emotify/crnn emotions"),
-    _claim("5b", "Self-attention beats the CRNN: genres of real music", BENCHMARK,
-           "emotify/self_attention genre", "emotify/crnn genre"),
-    _claim("6", "In musicnn, attention about equals maximum and mean over time",
-           "musicnn-training, 12 and 11",
-           "musicnn_back_ends/attention tags", "musicnn_back_ends/temporal tags",
-           None, 0.02, "equal"),
-]  # fmt: skip

@@ -19,7 +19,7 @@ from torch import nn
 
 from mirdl import explain
 from mirdl.experiments.networks import judge, network, train
-from mirdl.experiments.plan import Claim, Run
+from mirdl.experiments.plan import Run
 from mirdl.experiments.raw_waveforms import curve
 
 #: First filter and stride in samples, and blocks of 3 after it: 3 · 3^8 = 9 · 3^7 = … samples.
@@ -193,31 +193,3 @@ RUNS = [
     *_at_scale("at_scale_front_quarter", 0.6, multiple=0.25),
     *_at_scale("at_scale_back_64_200", 1.1, back_filters=64, hidden=200),
 ]
-
-
-def _claim(name, text, source, a, b, *more):
-    """Plan a claim; each side is "system variant", after a "/" if its experiment is another."""
-    sides = (side if "/" in side else "sample_level/" + side for side in (a, b))
-    return Claim(
-        13, name, text, source, *(tuple(s.replace(" ", "/").split("/")) for s in sides), *more
-    )
-
-
-LEE, SLIDES = "Lee et al., SMC 2017", "slides: SampleCNN"
-CLAIMS = [
-    _claim("1a", "Smaller first filters and more depth help: 3 samples against 243", SLIDES,
-           "first_3 tags", "first_243 tags"),
-    _claim("1b", "So do 9 samples against 243", SLIDES, "first_9 tags", "first_243 tags"),
-    _claim("1c", "The last step helps too: 3 samples against 9", SLIDES,
-           "first_3 tags", "first_9 tags"),
-    _claim("2", "Sample level beats frame level: SampleCNN against Dieleman's raw filters, 512/256",
-           "thesis Table 5.2", "first_3 tags", "raw_waveforms/512_256 tags"),
-    _claim("3", "Several levels side by side help", "Kim et al., ICASSP 2018; thesis Table 5.4",
-           "multi_level tags", "first_9 tags"),
-    _claim("4", "With few data a spectrogram beats the waveform: Dieleman's 1D network against "
-           "SampleCNN", "thesis 5.5.2", "one_dimension/512_256 tags", "first_3 tags"),
-    _claim("5a", "What excites layer 6 lies nearer to the mel curve than to a line",
-           f"{LEE}; slides", "first_3 line", "first_3 mel", "rmse"),
-    _claim("5b", "And nearer than before training", "ours",
-           "first_3 mel_untrained", "first_3 mel", "rmse"),
-]  # fmt: skip
