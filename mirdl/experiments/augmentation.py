@@ -15,7 +15,7 @@ import numpy as np
 
 from mirdl import augment
 from mirdl.experiments.networks import judge, train
-from mirdl.experiments.plan import Run
+from mirdl.experiments.plan import ladder
 
 #: The network, and its settings.
 NETWORK = {"name": "dieleman_spectrogram", "front_end": "mel96", "input_norm": True}
@@ -174,37 +174,30 @@ def label_noise(seed, settings, kind, rate):
     return judge(model, clean)
 
 
-def _run(experiment, system, function, minutes, variants=("tags",), seed=0, **options):
-    return Run(
-        experiment,
-        system,
-        function,
-        seed,
-        variants,
-        minutes=minutes,
-        budget="ladder",
-        options=options,
-    )
-
+BOTH = ("plain", "augmented", "gain")
 
 RUNS = [
-    *(
-        _run(
-            "augmentation",
-            system,
-            with_and_without,
-            1.4,
-            ("plain", "augmented", "gain"),
-            seed,
-            share=share,
-        )
-        for system, share in (("all", 1.0), ("few", FEW))
-        for seed in range(3)
-    ),
-    *(_run("augmentation", name, alone, 0.6, ("few",), name=name) for name in (*ALONE, "masks")),
-    *(
-        _run("label_noise", f"{kind}_{rate:.0%}"[:-1], label_noise, 0.5, kind=kind, rate=rate)
-        for kind in ("missing", "wrong")
-        for rate in (0.25, 0.5)
-    ),
+    run
+    for system, share in (("all", 1.0), ("few", FEW))
+    for run in ladder(
+        3, "augmentation", system, with_and_without, 1.4, BOTH, options={"share": share}
+    )
+]
+RUNS += [
+    run
+    for name in (*ALONE, "masks")
+    for run in ladder(1, "augmentation", name, alone, 0.6, ("few",), options={"name": name})
+]
+RUNS += [
+    run
+    for kind in ("missing", "wrong")
+    for rate in (0.25, 0.5)
+    for run in ladder(
+        1,
+        "label_noise",
+        f"{kind}_{100 * rate:.0f}",
+        label_noise,
+        0.5,
+        options={"kind": kind, "rate": rate},
+    )
 ]

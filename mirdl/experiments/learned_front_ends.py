@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mirdl.experiments.networks import judge, train
-from mirdl.experiments.plan import Run
+from mirdl.experiments.plan import ladder
 from mirdl.models.harmonic import SincFilters
 
 #: Length of the audio of `sample_level`'s networks.
@@ -117,19 +117,7 @@ def tags(seed, settings, name, free=False, frozen=False, **overrides):
 
 
 def _runs(system, minutes, seeds=3, variants=("tags",), **options):
-    return [
-        Run(
-            "learned_front_ends",
-            system,
-            tags,
-            seed,
-            variants,
-            minutes=minutes,
-            budget="ladder",
-            options=options,
-        )
-        for seed in range(seeds)
-    ]
+    return ladder(seeds, "learned_front_ends", system, tags, minutes, variants, options=options)
 
 
 def _harmonic(system, minutes, seeds=3, variants=("tags",), **options):

@@ -21,7 +21,7 @@ from mirdl.audio import from_int16, to_int16
 from mirdl.datasets.pack import pack
 from mirdl.evaluation import evaluate, score
 from mirdl.experiments.networks import judge, network, train
-from mirdl.experiments.plan import Run
+from mirdl.experiments.plan import Run, ladder
 from mirdl.models.cnn1d import Levels
 
 FRONT_END = "mel128_log"
@@ -182,19 +182,7 @@ def transposition(seed, settings, name):
 
 
 def _runs(system, seeds, minutes, function=network, **options):
-    return [
-        Run(
-            "one_dimension",
-            system,
-            function,
-            seed,
-            ("tags",),
-            minutes=minutes,
-            budget="ladder",
-            options=options,
-        )
-        for seed in range(seeds)
-    ]
+    return ladder(seeds, "one_dimension", system, function, minutes, options=options)
 
 
 def _dieleman(system, n_fft=512, hop_length=256, minutes=0.6, strided=False, **front_end):

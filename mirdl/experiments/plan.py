@@ -70,6 +70,23 @@ class Run:
         return f"{self.experiment}/{self.system}{variants}__seed{self.seed}"
 
 
+def ladder(n_seeds, experiment, system, function, minutes, variants=("tags",), **about):
+    """Return the runs of one line of a table at the budget of the ladder, one for each seed.
+
+    Parameters
+    ----------
+    n_seeds : int
+    experiment, system, function, minutes, variants, **about
+        As in `Run`.
+
+    Returns
+    -------
+    list of Run
+    """
+    about = {"variants": variants, "minutes": minutes, "budget": "ladder", **about}
+    return [Run(experiment, system, function, seed, **about) for seed in range(n_seeds)]
+
+
 def runs():
     """Return every `Run` of the course, in the order of the lessons."""
     modules = [importlib.import_module(f"mirdl.experiments.{name}") for name in MODULES]

@@ -26,7 +26,7 @@ from mirdl.datasets.pack import pack
 from mirdl.evaluation import score
 from mirdl.experiments.networks import judge, network, train
 from mirdl.experiments.one_dimension import WINDOWS
-from mirdl.experiments.plan import Run
+from mirdl.experiments.plan import ladder
 
 #: Half of a selective filter's energy lies in this many Hz, an eighth of them all.
 BAND = 1000
@@ -279,19 +279,7 @@ def _as_clips(tags, targets, task, pool_size=1):
 
 
 def _runs(system, seeds, minutes, function=network, variants=("tags",), **options):
-    return [
-        Run(
-            "raw_waveforms",
-            system,
-            function,
-            seed,
-            variants,
-            minutes=minutes,
-            budget="ladder",
-            options=options,
-        )
-        for seed in range(seeds)
-    ]
+    return ladder(seeds, "raw_waveforms", system, function, minutes, variants, options=options)
 
 
 def _raw(system, seeds, minutes, **options):

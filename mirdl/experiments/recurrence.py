@@ -11,7 +11,7 @@ from dataclasses import replace
 from mirdl.datasets.pack import pack
 from mirdl.evaluation import evaluate
 from mirdl.experiments.networks import FOR_COURSE, judge, train
-from mirdl.experiments.plan import Run
+from mirdl.experiments.plan import ladder
 from mirdl.models.recurrent import width_for
 
 #: Parameters of the course's FCN with 26 tags, `two_dimensions`: what the others are made to have.
@@ -76,19 +76,7 @@ def _runs(experiment, system, minutes, seeds=1, **options):
     variants = ("tags",)
     if options.get("tracks"):
         variants += ("track_windows", "track_at_once")
-    return [
-        Run(
-            experiment,
-            system,
-            tags,
-            seed,
-            variants,
-            minutes=minutes,
-            budget="ladder",
-            options=options,
-        )
-        for seed in range(seeds)
-    ]
+    return ladder(seeds, experiment, system, tags, minutes, variants, options=options)
 
 
 def _choi(system, minutes, **options):

@@ -6,7 +6,7 @@ from mirdl.datasets.pack import pack
 from mirdl.evaluation import evaluate
 from mirdl.experiments.baselines import baseline
 from mirdl.experiments.networks import judge, network, train
-from mirdl.experiments.plan import Run
+from mirdl.experiments.plan import Run, ladder
 
 #: Frames between the windows of a track that are scored [ICASSP 2017, Table 1].
 HOPS = (250, 80)
@@ -87,40 +87,20 @@ def _clips(system, name, minutes, n_seeds=1, targets=("dance",), **options):
     """Plan a line of thesis Table 3.1: 10 s clips; the windows of a clip do not overlap."""
     if name:
         options = {"name": name, "training": RATE, **options}
-    return [
-        Run(
-            "filters_for_rhythm",
-            system,
-            network if name else pre_initialised,
-            seed,
-            (target,),
-            minutes=minutes,
-            budget="ladder",
-            target=target,
-            options={"target": target, **options},
-        )
-        for target in targets
-        for seed in range(n_seeds)
-    ]
+    function = network if name else pre_initialised
+    runs = []
+    for target in targets:
+        about = {"target": target, "options": {"target": target, **options}}
+        line = "filters_for_rhythm", system, function, minutes, (target,)
+        runs += ladder(n_seeds, *line, **about)
+    return runs
 
 
 def _tracks(system, name, minutes, n_seeds=1, hops=HOPS, **options):
     """Plan a line of ICASSP's Table 1: 30 s tracks."""
-    return [
-        Run(
-            "onsets_and_patterns",
-            system,
-            on_tracks,
-            seed,
-            tuple(f"hop{hop}" for hop in hops),
-            minutes=minutes,
-            budget="ladder",
-            target="dance",
-            unit="track",
-            options={"name": name, "hops": hops, **options},
-        )
-        for seed in range(n_seeds)
-    ]
+    variants = tuple(f"hop{hop}" for hop in hops)
+    about = {"target": "dance", "unit": "track", "options": {"name": name, "hops": hops, **options}}
+    return ladder(n_seeds, "onsets_and_patterns", system, on_tracks, minutes, variants, **about)
 
 
 RUNS = [

@@ -19,7 +19,7 @@ from torch import nn
 
 from mirdl import explain
 from mirdl.experiments.networks import judge, network, train
-from mirdl.experiments.plan import Run
+from mirdl.experiments.plan import ladder
 from mirdl.experiments.raw_waveforms import curve
 
 #: First filter and stride in samples, and blocks of 3 after it: 3 · 3^8 = 9 · 3^7 = … samples.
@@ -139,19 +139,7 @@ def looked_into(seed, settings, **overrides):
 
 
 def _runs(system, minutes, n_seeds=1, function=network, variants=("tags",), **options):
-    return [
-        Run(
-            "sample_level",
-            system,
-            function,
-            seed,
-            variants,
-            minutes=minutes,
-            budget="ladder",
-            options=options,
-        )
-        for seed in range(n_seeds)
-    ]
+    return ladder(n_seeds, "sample_level", system, function, minutes, variants, options=options)
 
 
 def _sample_cnn(system, minutes, n_seeds=1, **options):

@@ -16,7 +16,7 @@ from mirdl.evaluation import evaluate
 from mirdl.evaluation.scoring import artist_weights
 from mirdl.experiments import two_dimensions
 from mirdl.experiments.networks import judge, network, train
-from mirdl.experiments.plan import Run
+from mirdl.experiments.plan import Run, ladder
 
 #: Seconds that every network hears at a time, but for the moments.
 SECONDS = 1
@@ -223,20 +223,8 @@ def moment(seed, settings, name="jingju_phoneme", **overrides):
 
 
 def _runs(experiment, system, function, variants, minutes, seeds=1, target="lead", **options):
-    return [
-        Run(
-            experiment,
-            system,
-            function,
-            seed,
-            variants,
-            minutes=minutes,
-            budget="ladder",
-            target=target,
-            options=options,
-        )
-        for seed in range(seeds)
-    ]
+    about = {"target": target, "options": options}
+    return ladder(seeds, experiment, system, function, minutes, variants, **about)
 
 
 def _tags(system, minutes, seeds=1, **options):

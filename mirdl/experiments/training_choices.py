@@ -10,7 +10,7 @@ changes nothing that matters [dieleman section 4], here: less than 0.02.
 from torch import nn
 
 from mirdl.experiments import networks
-from mirdl.experiments.plan import Run
+from mirdl.experiments.plan import ladder
 from mirdl.models.blocks import initialise
 
 NAME = "dieleman_spectrogram"
@@ -125,19 +125,7 @@ def choice(seed, settings, **changes):
 
 
 def _run(system, variant, seeds=1, minutes=0.6, **changes):
-    return [
-        Run(
-            "training_choices",
-            system,
-            choice,
-            seed,
-            (variant,),
-            minutes=minutes,
-            budget="ladder",
-            options=changes,
-        )
-        for seed in range(seeds)
-    ]
+    return ladder(seeds, "training_choices", system, choice, minutes, (variant,), options=changes)
 
 
 #: System and variant of the line that all others are compared with.

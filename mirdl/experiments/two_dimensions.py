@@ -17,7 +17,7 @@ from mirdl import models
 from mirdl.datasets.pack import pack
 from mirdl.evaluation import score, window_scores
 from mirdl.experiments.networks import train
-from mirdl.experiments.plan import Run
+from mirdl.experiments.plan import ladder
 
 #: Windows of 3 s, from the clip's begin on, whose mean is its score; all of them are "tags".
 FIRST_WINDOWS = (1, 2, 3)
@@ -91,19 +91,8 @@ def _runs(system, name, minutes, seeds=1, **options):
     variants = ("tags",)
     variants += tuple(f"first_{n}" for n in options.get("first_windows", ()))
     variants += tuple(f"up_{bands}" for bands in options.get("shifts", ()))
-    return [
-        Run(
-            "two_dimensions",
-            system,
-            tags,
-            seed,
-            variants,
-            minutes=minutes,
-            budget="ladder",
-            options={"name": name, **options},
-        )
-        for seed in range(seeds)
-    ]
+    options = {"name": name, **options}
+    return ladder(seeds, "two_dimensions", system, tags, minutes, variants, options=options)
 
 
 RUNS = [
