@@ -31,7 +31,7 @@ ORDER = [
     {"errors"},
     {"paths"},
     {"audio", "doctor", "plotting"},
-    {"features", "compose", "listen"},
+    {"features", "augment", "compose", "listen"},
     {"datasets"},
     {"models"},
     {"evaluation"},
