@@ -124,7 +124,7 @@ def score(scores, dataset, n_bootstrap=1000, *, seed=0, skipped=(), parameters=N
     points = m.point_metrics(scores, targets, task)
     table = pd.DataFrame({"output": dataset.tags, **m.per_output(scores, targets, task)})
     for name, values in by_output.items():
-        ends = _interval(name, values, table[name].to_numpy())
+        ends = _within_range(name, interval(values, table[name].to_numpy()))
         table[f"{name}_low"], table[f"{name}_high"] = ends
     if task != "regression":
         table["positives"] = table["positives"].astype(int)
@@ -133,7 +133,7 @@ def score(scores, dataset, n_bootstrap=1000, *, seed=0, skipped=(), parameters=N
         metrics=points,
         chance=m.chance_levels(targets, task, n_outputs),
         interval={
-            name: tuple(float(end[0]) for end in _interval(name, values[:, None], points[name]))
+            name: tuple(map(float, _within_range(name, interval(values, points[name]))))
             for name, values in replicates.items()
         },
         table=table.set_index("output"),
@@ -364,14 +364,28 @@ class SharedTags(torch.nn.Module):
 RANGES = {"rmse": (0, np.inf), "r2": (-np.inf, 1)}
 
 
-def _interval(metric, replicates, points):
+def interval(replicates, points):
     """Return the ends of the 95 % interval of each column; NaN where there is no value.
 
     The percentiles are moved by the bias of the bootstrap, the replicates' mean minus the point:
     a resample repeats clips, and repeated positives flatter the average precision of a rare tag.
+
+    Parameters
+    ----------
+    replicates : array (n_bootstrap, ...)
+    points : array (...)
+        What all clips together give.
+
+    Returns
+    -------
+    array (2, ...)
+        Not cut to the range of a metric.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # columns of NaN only
         bias = np.nanmean(replicates, axis=0) - points
-        ends = np.nanpercentile(replicates, [2.5, 97.5], axis=0) - bias
+        return np.nanpercentile(replicates, [2.5, 97.5], axis=0) - bias
+
+
+def _within_range(metric, ends):
     return ends.clip(*RANGES.get(metric, (0, 1)))

@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from mirdl import augment
+from mirdl.evaluation.scoring import interval
 from mirdl.experiments.networks import judge, train
 from mirdl.experiments.plan import ladder
 
@@ -70,15 +71,16 @@ def gain(a, b):
     """
     replicates = {name: values - b.replicates[name] for name, values in a.replicates.items()}
     metrics = {name: value - b.metrics[name] for name, value in a.metrics.items()}
-    ends = {name: np.nanpercentile(values, [2.5, 97.5]) for name, values in replicates.items()}
-    bias = {name: np.nanmean(replicates[name]) - value for name, value in metrics.items()}
     by_tag = a.table[list(metrics)] - b.table[list(metrics)]
     return replace(
         a,
         scores=a.scores - b.scores,
         metrics=metrics,
         chance=dict.fromkeys(metrics, 0.0),
-        interval={name: tuple(map(float, ends[name] - bias[name])) for name in metrics},
+        interval={
+            name: tuple(map(float, interval(replicates[name], value)))
+            for name, value in metrics.items()
+        },
         table=a.table[["positives"]].join(by_tag),
         replicates=replicates,
     )

@@ -80,19 +80,29 @@ def claims(first=0, last=23):
     return [claim for claim in found if first <= claim.lesson <= last]
 
 
-def judge(claim):
-    """Return the verdict on a claim, None where a side has no rows yet.
+def judged(first=0, last=23):
+    """Return the claims of some lessons with their verdicts; each experiment is read once.
 
     Parameters
     ----------
-    claim : Claim
+    first, last : int
+        As in `claims`.
 
     Returns
     -------
-    Verdict or None
+    list of (Claim, Verdict or None)
+        None where a side has no rows yet.
     """
-    a, b = store.load(*claim.a), store.load(*claim.b)
-    return verdict(a, b, claim.metric, claim.margin, claim.kind) if a and b else None
+    chosen, rows = claims(first, last), {}
+    for experiment in {side[0] for claim in chosen for side in (claim.a, claim.b)}:
+        for row in store.load(experiment):
+            rows.setdefault((experiment, row["system"], row["variant"]), []).append(row)
+    found = []
+    for claim in chosen:
+        a, b = rows.get(claim.a), rows.get(claim.b)
+        sides = (a, b, claim.metric, claim.margin, claim.kind)
+        found.append((claim, verdict(*sides) if a and b else None))
+    return found
 
 
 def report(lesson):
@@ -107,8 +117,8 @@ def report(lesson):
     str
     """
     return "\n".join(
-        f"{claim.name}. {claim.text} [{claim.source}]\n    {judge(claim) or MISSING}"
-        for claim in claims(lesson, lesson)
+        f"{claim.name}. {claim.text} [{claim.source}]\n    {found or MISSING}"
+        for claim, found in judged(lesson, lesson)
     )
 
 
@@ -118,7 +128,7 @@ def table(first=0, last=23):
     Parameters
     ----------
     first, last : int
-        Lessons, both included.
+        As in `claims`.
 
     Returns
     -------
@@ -127,8 +137,7 @@ def table(first=0, last=23):
         detectable: the smallest true effect that had been seen with power 0.8.
     """
     lines = {}
-    for claim in claims(first, last):
-        found = judge(claim)
+    for claim, found in judged(first, last):
         line = {"claim": claim.text, "source": claim.source, "verdict": "missing"}
         if found:
             sign = ">" if claim.kind == "greater" else "within ±"

@@ -27,7 +27,7 @@ from torch.nn import functional as F
 from mirdl import features, models
 from mirdl.datasets.pack import pack
 from mirdl.evaluation import score
-from mirdl.experiments.plan import Run
+from mirdl.experiments.plan import ladder
 from mirdl.models.blocks import scaled
 from mirdl.models.descriptors import extract
 
@@ -273,21 +273,9 @@ def on_mfcc(seed, settings, hidden=(512,), weighted=False):
 def _run(system, target, seeds=3, minutes=0.1, function=frame_wise, **options):
     if function is frame_wise:
         options["target"] = target
-    return [
-        Run(
-            "dense_layers",
-            system,
-            function,
-            seed,
-            (target,),
-            minutes=minutes,
-            budget="ladder",
-            target=target,
-            unit="clip" if target == "tags" else "frame",
-            options=options,
-        )
-        for seed in range(seeds)
-    ]
+    about = {"unit": "clip" if target == "tags" else "frame", "options": options}
+    line = "dense_layers", system, function, minutes, (target,)
+    return ladder(seeds, *line, target=target, **about)
 
 
 #: Without hidden layers a network needs a larger rate to arrive in as many steps (chosen on

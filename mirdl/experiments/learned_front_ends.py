@@ -17,10 +17,9 @@ from torch.nn import functional as F
 
 from mirdl.experiments.networks import judge, train
 from mirdl.experiments.plan import ladder
+from mirdl.experiments.sample_level import SECONDS
 from mirdl.models.harmonic import SincFilters
 
-#: Length of the audio of `sample_level`'s networks.
-SECONDS = 19_683 / 16_000
 #: As many filters as Dieleman and Schrauwen's network has bands; every second sample of the
 #: zoo's, at half the cost.
 SINC = {"filters": 128, "stride": 32, "pool": 8}

@@ -21,7 +21,7 @@ from mirdl.audio import from_int16, to_int16
 from mirdl.datasets.pack import pack
 from mirdl.evaluation import evaluate, score
 from mirdl.experiments.networks import judge, network, train
-from mirdl.experiments.plan import Run, ladder
+from mirdl.experiments.plan import ladder
 from mirdl.models.cnn1d import Levels
 
 FRONT_END = "mel128_log"
@@ -197,6 +197,9 @@ def _spotify(*poolings):
     return _runs(system, 1, 1.6, **options)
 
 
+#: What `transposition` compares.
+CHANGES = ("recorded", "old_key", "new_key", "maps", "damage")
+
 RUNS = [
     *(run for n_fft, hop in WINDOWS for run in _dieleman(f"{n_fft}_{hop}", n_fft, hop)),
     *_dieleman("linear", compression=None),
@@ -215,17 +218,10 @@ RUNS = [
     ),
     *_runs("multi_level_in_two_stages", 1, 4, in_two_stages),
     *(
-        Run(
-            "transposition",
-            name,
-            transposition,
-            seed,
-            ("recorded", "old_key", "new_key", "maps", "damage"),
-            minutes=minutes,
-            budget="ladder",
-            options={"name": name},
-        )
+        run
         for name, minutes in (("dieleman_spectrogram", 1.3), ("short_chunk_cnn", 3.6))
-        for seed in range(3)
+        for run in ladder(
+            3, "transposition", name, transposition, minutes, CHANGES, options={"name": name}
+        )
     ),
 ]

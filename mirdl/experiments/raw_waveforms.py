@@ -13,7 +13,6 @@ properties that a filter either has or has not (`share`), or by `curve`:
   which copies in another phase would escape.
 """
 
-import base64
 from dataclasses import replace
 
 import librosa
@@ -24,6 +23,7 @@ from mirdl import explain
 from mirdl.datasets import Dataset
 from mirdl.datasets.pack import pack
 from mirdl.evaluation import score
+from mirdl.experiments import store
 from mirdl.experiments.networks import judge, network, train
 from mirdl.experiments.one_dimension import WINDOWS
 from mirdl.experiments.plan import ladder
@@ -185,15 +185,10 @@ def long_trained(seed, settings, n_steps=LONG, pool_size=1, **overrides):
         "own_pool", "own_pool_untrained", and "own_pool_plain", where time and phase count.
     """
     dataset = settings.dataset()
-    longer = replace(
-        settings,
-        n_steps=round(n_steps * settings.n_steps),
-        steps_per_epoch=round(n_steps * settings.steps_per_epoch),
-    )
     before = []
     model = train(
         seed,
-        longer,
+        settings.times(n_steps),
         "dieleman_raw",
         dataset,
         PRECISE,
@@ -240,7 +235,7 @@ def describe(filters, sample_rate=16_000, keep=False):
     -------
     DataFrame
         One row a filter; peak, low and high (`mirdl.explain.half_power_bands`) in Hz, and weights:
-        base64 of int8, each filter scaled to its largest weight; `stored_filters` reads them.
+        int8 as `mirdl.experiments.store.encode` has it; `stored_filters` reads them.
     """
     power = explain.power_spectra(filters)
     low, high = explain.half_power_bands(filters, sample_rate)
@@ -248,8 +243,7 @@ def describe(filters, sample_rate=16_000, keep=False):
     names = pd.Index([f"filter {i}" for i in range(len(filters))], name="output")
     table = pd.DataFrame({"peak": peak, "low": low, "high": high}, index=names)
     if keep:
-        scaled = np.round(127 * filters / np.abs(filters).max(axis=1, keepdims=True))
-        table["weights"] = [base64.b64encode(w.astype(np.int8)).decode() for w in scaled]
+        table["weights"] = store.encode(filters, np.int8)
     return table
 
 
@@ -266,8 +260,7 @@ def stored_filters(row):
     array, float32 (n_filters, n_samples)
         The largest weight of each is 1 in magnitude; rounded to 1/127 of that.
     """
-    coded = (base64.b64decode(text) for text in row["per_tag"]["weights"])
-    return np.stack([np.frombuffer(w, np.int8) for w in coded]).astype(np.float32) / 127
+    return store.decode(row["per_tag"]["weights"], np.int8)
 
 
 def _as_clips(tags, targets, task, pool_size=1):

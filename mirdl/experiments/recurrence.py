@@ -6,8 +6,6 @@ the back ends of musicnn-training. Seconds, bands and steps are fewer where the 
 and then fewer for every line of the table.
 """
 
-from dataclasses import replace
-
 from mirdl.datasets.pack import pack
 from mirdl.evaluation import evaluate
 from mirdl.experiments.networks import FOR_COURSE, judge, train
@@ -56,12 +54,7 @@ def tags(seed, settings, name="crnn", share=1.0, n_parameters=None, tracks=False
     if n_parameters:
         known = {**FOR_COURSE.get(name, {}), **overrides}
         overrides["width"] = width_for(name, n_parameters, dataset.n_outputs, **known)
-    fewer = replace(
-        settings,
-        n_steps=max(1, round(share * settings.n_steps)),
-        steps_per_epoch=max(1, round(share * settings.steps_per_epoch)),
-    )
-    model = train(seed, fewer, name, dataset, **overrides)
+    model = train(seed, settings.times(share), name, dataset, **overrides)
     made = {"tags": judge(model, dataset)}
     if tracks:
         test = settings.dataset("tags", unit="track").subset("test")

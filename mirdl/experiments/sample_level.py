@@ -10,7 +10,6 @@ their peaks, sorted, against the mel curve and a line (`raw_waveforms.curve`), a
 network before training.
 """
 
-import base64
 from dataclasses import replace
 
 import numpy as np
@@ -18,10 +17,13 @@ import pandas as pd
 from torch import nn
 
 from mirdl import explain
+from mirdl.experiments import store
 from mirdl.experiments.networks import judge, network, train
 from mirdl.experiments.plan import ladder
 from mirdl.experiments.raw_waveforms import curve
 
+#: What each network of the table hears at a time.
+SECONDS = 19_683 / 16_000
 #: First filter and stride in samples, and blocks of 3 after it: 3 · 3^8 = 9 · 3^7 = … samples.
 RELATIVES = {3: 8, 9: 7, 27: 6, 81: 5, 243: 4, 729: 3}
 #: The relative on which the blocks are compared. Its gates squeeze, as in Kim et al. (2019).
@@ -65,7 +67,7 @@ def exciting_spectra(model, layers=LAYERS, seed=0):
     -------
     DataFrame
         One row a unit: layer, peak in Hz, and spectrum: magnitudes in 121 bands of 66 Hz, as
-        base64 of uint8, each scaled to its largest value; `stored_spectra` reads them.
+        uint8 as `mirdl.experiments.store.encode` has it; `stored_spectra` reads them.
     """
     model.eval()
     parts = []
@@ -73,13 +75,12 @@ def exciting_spectra(model, layers=LAYERS, seed=0):
         inputs = explain.exciting_inputs(layers_up_to(model, number), ASCENT, seed=seed)
         power = explain.power_spectra(inputs)  # (units, 365)
         magnitudes = np.sqrt(power[:, 1:364].reshape(len(power), 121, 3).mean(axis=2))
-        scaled = np.round(255 * magnitudes / magnitudes.max(axis=1, keepdims=True))
         parts.append(
             pd.DataFrame(
                 {
                     "layer": number,
                     "peak": power.argmax(axis=1) * model.sample_rate / ASCENT,
-                    "spectrum": [base64.b64encode(row.astype(np.uint8)).decode() for row in scaled],
+                    "spectrum": store.encode(magnitudes, np.uint8),
                 },
                 index=[f"layer {number} unit {i}" for i in range(len(power))],
             )
@@ -97,8 +98,7 @@ def stored_spectra(table, layer):
     layer : int
     """
     chosen = table[table["layer"] == layer].sort_values("peak")
-    coded = (base64.b64decode(text) for text in chosen["spectrum"])
-    return np.stack([np.frombuffer(row, np.uint8) for row in coded]) / 255
+    return store.decode(chosen["spectrum"], np.uint8)
 
 
 def looked_into(seed, settings, **overrides):
@@ -118,12 +118,12 @@ def looked_into(seed, settings, **overrides):
         "tags"; "mel", "line": distance of the sorted peaks of the last of ``LAYERS`` from either
         `curve`; "mel_untrained": the first of these before training.
     """
-    before = []
+    before, dataset = [], settings.dataset()
     model = train(
         seed,
         settings,
         "sample_cnn",
-        settings.dataset(),
+        dataset,
         prepare=lambda model: before.append(exciting_spectra(model, LAYERS[-1:], seed)),
         **overrides,
     )
@@ -131,7 +131,7 @@ def looked_into(seed, settings, **overrides):
     peaks = table.loc[table["layer"] == LAYERS[-1], "peak"].to_numpy()
     mel = curve(peaks, "mel", model.sample_rate)
     return {
-        "tags": judge(model, settings.dataset()),
+        "tags": judge(model, dataset),
         "mel": replace(mel, table=table) if seed == 0 else mel,
         "line": curve(peaks, "line", model.sample_rate),
         "mel_untrained": curve(before[0]["peak"].to_numpy(), "mel", model.sample_rate),
@@ -152,7 +152,7 @@ def _relative(length, minutes, n_seeds=1):
 
 
 def _at_scale(system, minutes, **options):
-    options = {"name": "waveform_at_scale", "for_seconds": 19_683 / 16_000, **options}
+    options = {"name": "waveform_at_scale", "for_seconds": SECONDS, **options}
     return _runs(system, minutes, **options)
 
 

@@ -1,7 +1,7 @@
 """The one place that chooses a lesson's data set and budget."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mirdl import datasets
 from mirdl.errors import MirdlError
@@ -64,6 +64,15 @@ class Settings:
     def dataset(self, target="tags", **options):
         """Load the data set; `options` as in `mirdl.datasets.load`."""
         return datasets.load(self.dataset_name, target=target, **options)
+
+    def times(self, share):
+        """Return the settings with `share` times the steps, and as many validations."""
+        steps = (max(1, round(share * n)) for n in (self.n_steps, self.steps_per_epoch))
+        return replace(self, **dict(zip(("n_steps", "steps_per_epoch"), steps, strict=True)))
+
+    def validating_once(self):
+        """Return the settings with one validation, after the last step."""
+        return replace(self, steps_per_epoch=self.n_steps)
 
     @property
     def training(self):

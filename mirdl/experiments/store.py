@@ -5,6 +5,7 @@ and bootstrap replicates (rounded to 5 digits, so that verdicts need no audio), 
 about: command, commit, machine, versions, minutes, settings.
 """
 
+import base64
 import json
 import math
 
@@ -93,6 +94,30 @@ def load(experiment, system=None, variant=None):
         if system in (None, row["system"]) and variant in (None, row["variant"]):
             rows.append(row)
     return sorted(rows, key=lambda row: (row["system"], row["variant"], row["seed"]))
+
+
+def encode(rows, dtype):
+    """Return arrays as text for a column of ``per_tag``: a byte a value, scaled to its largest.
+
+    Parameters
+    ----------
+    rows : array (n, n_values)
+    dtype : {numpy.int8, numpy.uint8}
+        The second for values that are never negative.
+
+    Returns
+    -------
+    list of str
+        Base64.
+    """
+    scaled = np.iinfo(dtype).max * rows / np.abs(rows).max(axis=1, keepdims=True)
+    return [base64.b64encode(row.astype(dtype)).decode() for row in np.round(scaled)]
+
+
+def decode(texts, dtype):
+    """Return what `encode` wrote, float32 (n, n_values); the largest magnitude of each row is 1."""
+    rows = [np.frombuffer(base64.b64decode(text), dtype) for text in texts]
+    return np.stack(rows).astype(np.float32) / np.iinfo(dtype).max
 
 
 def table(experiment, variant=None, metric=None, planned=None):

@@ -13,10 +13,11 @@ from mirdl import models
 from mirdl.datasets.base import split_tags
 from mirdl.datasets.pack import pack
 from mirdl.evaluation import evaluate
-from mirdl.evaluation.scoring import artist_weights
+from mirdl.evaluation.scoring import artist_weights, interval
 from mirdl.experiments import two_dimensions
+from mirdl.experiments.baselines import baseline
 from mirdl.experiments.networks import judge, network, train
-from mirdl.experiments.plan import Run, ladder
+from mirdl.experiments.plan import ladder
 
 #: Seconds that every network hears at a time, but for the moments.
 SECONDS = 1
@@ -43,8 +44,7 @@ MOMENTS = {"train": 20, "valid": 5, "test": 8}
 
 def brief(settings):
     """Return the settings with half the batch and one validation, after the last step."""
-    half = max(1, settings.batch_size // 2)
-    return replace(settings, batch_size=half, steps_per_epoch=settings.n_steps)
+    return replace(settings.validating_once(), batch_size=max(1, settings.batch_size // 2))
 
 
 def tags(seed, settings, name="timbre_cnn", **options):
@@ -83,8 +83,7 @@ def instruments(seed, settings, name="irmas_single", **overrides):
     dataset = settings.dataset("lead")
     test = dataset.subset("test")
     if name in models.BASELINES:
-        model = models.build(name, seed=seed)
-        made = evaluate(model.fit(dataset.subset("train"), dataset.subset("valid")), test)
+        made = baseline(seed, settings, name, "lead")
     else:
         model = train(seed, brief(settings), name, dataset, for_seconds=SECONDS, **overrides)
         made = judge(model, dataset)
@@ -126,15 +125,13 @@ def named(answers, truth, artists, n_bootstrap=1000, seed=0):
         for given in (answers, np.ones_like(answers))
     )
     replicates = _weighted(answers, truth, weights)
-    interval = {}
-    for key, values in replicates.items():
-        bias = values.mean() - points[key]  # as `mirdl.evaluation.score` takes it off
-        ends = np.percentile(values, [2.5, 97.5]) - bias
-        interval[key] = tuple(float(end) for end in ends.clip(0, 1))
     return {
         "metrics": points,
         "chance": everything,
-        "interval": interval,
+        "interval": {
+            key: tuple(map(float, interval(values, points[key]).clip(0, 1)))
+            for key, values in replicates.items()
+        },
         "replicates": replicates,
     }
 
@@ -214,10 +211,8 @@ def moment(seed, settings, name="jingju_phoneme", **overrides):
     """
     clips, active = settings.dataset("lead"), settings.dataset("lead_activity")
     dataset = moments(clips, active, MOMENTS)
-    once = replace(settings, steps_per_epoch=settings.n_steps)
-    model = train(
-        seed, once, name, dataset, front_end=MOMENT, for_seconds=MOMENT_SECONDS, **overrides
-    )
+    overrides = {"front_end": MOMENT, "for_seconds": MOMENT_SECONDS, **overrides}
+    model = train(seed, settings.validating_once(), name, dataset, **overrides)
     test = dataset.subset("test")
     return evaluate(model, test, batch_size=64, audio=pack(test, progress=False))
 
@@ -253,15 +248,7 @@ RUNS = [
     ),
     *_tags("back_end_512_500", 0.6, 3, name="spectrogram_at_scale", filters=8),
     # the published network of such a front end, on 3 s, as the networks of the other lessons
-    Run(
-        "timbre_filters",
-        "musicnn",
-        network,
-        variants=("tags",),
-        minutes=3.2,
-        budget="ladder",
-        options={"name": "musicnn"},
-    ),
+    *ladder(1, "timbre_filters", "musicnn", network, 3.2, options={"name": "musicnn"}),
     *_instruments("logistic_regression", 0.1),
     *_instruments("irmas_single", 0.8, width=0.25, front_end=IRMAS),
     *_instruments("irmas_multi", 0.9, front_end=IRMAS),
