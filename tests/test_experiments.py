@@ -26,6 +26,7 @@ from mirdl.experiments import (
     runner,
     sample_level,
     settings,
+    shortcuts,
     splits,
     store,
     timbre,
@@ -204,6 +205,7 @@ def first_seeds(*modules):
         training_choices,
         two_dimensions,
         augmentation,
+        shortcuts,
     ),
 )
 def test_every_line_of_the_tables_runs(run, tmp_path, monkeypatch):

@@ -22,6 +22,7 @@ MODULES = (
     "sample_level",
     "learned_front_ends",
     "augmentation",
+    "shortcuts",
     "emotify",
     "tagger",
     "published",
