@@ -16,6 +16,7 @@ from mirdl.experiments import (
     dense_layers,
     emotify,
     features_without_labels,
+    how_much_data,
     learned_front_ends,
     networks,
     one_dimension,
@@ -206,6 +207,7 @@ def first_seeds(*modules):
         two_dimensions,
         augmentation,
         shortcuts,
+        how_much_data,
     ),
 )
 def test_every_line_of_the_tables_runs(run, tmp_path, monkeypatch):

@@ -23,6 +23,7 @@ MODULES = (
     "learned_front_ends",
     "augmentation",
     "shortcuts",
+    "how_much_data",
     "emotify",
     "tagger",
     "published",

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from mirdl import audio
 from mirdl.errors import AudioError
-from mirdl.features import mfcc120
+from mirdl.features import chroma, mfcc120
 from mirdl.paths import cache_folder, signature, write_atomically
 
 
@@ -28,6 +28,22 @@ def mfcc_frames(waveform, sample_rate):
 def tempo(waveform, sample_rate):
     """Return librosa's estimate of the tempo in beats per minute, (1,)."""
     return librosa.feature.tempo(y=waveform, sr=sample_rate)
+
+
+def descriptors(waveform, sample_rate):
+    """Return timbre, rhythm and harmony of a clip, in the manner of thesis section 5.5.1, (145,).
+
+    Its baseline takes descriptors of these three kinds; which, it does not print. Here they are
+    MFCC-120, the estimated tempo, and mean and deviation of the 12 chroma (lesson 22).
+    """
+    folded = chroma(waveform, sample_rate)  # (12, n_frames)
+    parts = (
+        mfcc120(waveform, sample_rate),
+        tempo(waveform, sample_rate),
+        folded.mean(axis=1),
+        folded.std(axis=1),
+    )
+    return np.concatenate(parts)
 
 
 #: Clips that are computed between two writes of the cache.
@@ -61,6 +77,7 @@ FEATURES = {
     feature.name: feature
     for feature in (
         Feature("mfcc120", mfcc120), Feature("mfcc", mfcc_frames), Feature("tempo", tempo),
+        Feature("descriptors", descriptors),
     )
 }  # fmt: skip
 
@@ -73,7 +90,7 @@ def extract(dataset, feature):
     Parameters
     ----------
     dataset : Dataset
-    feature : {"mfcc120", "mfcc", "tempo"} or Feature
+    feature : {"mfcc120", "mfcc", "tempo", "descriptors"} or Feature
 
     Returns
     -------
