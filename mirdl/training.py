@@ -1,13 +1,10 @@
 """One training loop for every network of the course, read from top to bottom (lesson 05)."""
 
-import io
 import math
 import re
 import time
-import zipfile
 from functools import partial
 from pathlib import Path
-from pickle import UnpicklingError
 
 import numpy as np
 import pandas as pd
@@ -19,10 +16,10 @@ from torch.nn import functional as F
 from torch.optim import lr_scheduler
 from tqdm.auto import tqdm
 
+from mirdl import checkpoints
 from mirdl.datasets.pack import pack
-from mirdl.errors import CheckpointError, MirdlError
+from mirdl.errors import MirdlError
 from mirdl.evaluation import point_metrics, window_scores
-from mirdl.paths import write_atomically
 
 LOSSES = {
     "multilabel": F.binary_cross_entropy_with_logits,
@@ -61,12 +58,17 @@ def fit(
     crop_seconds=None,
     learning_rate=1e-3,
     optimizer="adam",
+    momentum=0.9,
     weight_decay=0.0,
+    decay_kernels_only=False,
     schedule=None,
+    plateau_epochs=4,
     clip_gradient=None,
     precision="fp32",
+    best_by="metric",
     patience=None,
     augment=None,
+    normalise=True,
     folder=None,
     device=None,
     progress=True,
@@ -81,8 +83,7 @@ def fit(
     Parameters
     ----------
     model : Tagger
-        Network from audio to logits. If its front end normalises, mean and deviation are
-        fitted on the training clips first.
+        Network from audio to logits.
     train, valid : Dataset
         Both are decoded once (`mirdl.datasets.pack`). Clips that cannot be read are left out.
     seed : int
@@ -96,19 +97,28 @@ def fit(
         Length of the crops for a network that takes any length; otherwise ``model.n_samples``.
     learning_rate, weight_decay : float
     optimizer : {"adam", "adamw", "sgd"}
-        "sgd" has Nesterov momentum 0.9.
-    schedule : {None, "cosine", "exponential", "step", "plateau"}
+    momentum : float
+        Of "sgd", in Nesterov's form.
+    decay_kernels_only : bool
+        Whether `weight_decay` spares biases and batch normalisations.
+    schedule : {None, "cosine", "exponential", "step", "plateau"} or callable
         To 0 along half a cosine; to a hundredth; to a tenth after each third; or halved
-        whenever the validation loss has not fallen for 4 epochs.
+        whenever the validation loss has not fallen for `plateau_epochs` epochs. A function
+        of the number of steps gives the factor on the learning rate.
     clip_gradient : float, optional
         Largest norm of the gradient.
     precision : {"fp32", "bf16", "fp16"}
         "fp16" needs a GPU. The front end stays in fp32.
+    best_by : {"metric", "loss"}
+        Of the validation clips: decides which epoch is the best; the other one breaks ties.
     patience : int, optional
-        Stop after this many epochs in a row without a better validation metric.
+        Stop after this many epochs in a row that are not the best.
     augment : callable, optional
         ``augment(audio, targets, generator)`` returns what is heard in place of a batch of crops,
         and its targets (`mirdl.augment`). The generator is seeded at every step.
+    normalise : bool
+        Whether to fit mean and deviation of a front end that normalises, on the training clips.
+        False for a network that has been trained before.
     folder : path-like, optional
         Where to keep the state of the run, to go on from after an interruption.
     device : {None, "cpu"}
@@ -130,7 +140,7 @@ def fit(
     CheckpointError
         If `folder` holds a damaged state, or that of another run.
     """
-    _check(model, train, valid, optimizer, schedule, precision)
+    _check(model, train, valid, optimizer, schedule, precision, best_by)
     for name, value in (("n_steps", n_steps), ("n_epochs", n_epochs), ("batch_size", batch_size)):
         if value is not None and value < 1:
             raise MirdlError(f"{name} must be at least 1, not {value}")
@@ -152,15 +162,16 @@ def fit(
     steps_per_lap = len(usable) // batch_size  # the rest of a pass is left out
     steps_per_epoch = steps_per_epoch or steps_per_lap
     n_steps = n_steps or n_epochs * steps_per_epoch
-    n_samples = _crop_length(model, crop_seconds)
+    n_samples = crop_length(model, crop_seconds)
 
     # Model, optimiser, schedule.
     model.to(accelerator.device)
-    _fit_normalisation(model, train_audio, usable, n_samples, seed)
     parameters = [p for p in model.parameters() if p.requires_grad]
-    make_optimizer = OPTIMIZERS[optimizer]
-    updates = make_optimizer(parameters, lr=learning_rate, weight_decay=weight_decay)
-    rates = SCHEDULES[schedule](updates, n_steps)
+    options = {"momentum": momentum, "nesterov": momentum > 0} if optimizer == "sgd" else {}
+    updates = OPTIMIZERS[optimizer](
+        _groups(parameters, weight_decay, decay_kernels_only), lr=learning_rate, **options
+    )
+    rates = _rates(updates, schedule, n_steps, plateau_epochs)
     loss_of = LOSSES[train.task]
 
     # Where the run stands: at its start, or where an earlier call was interrupted.
@@ -176,22 +187,29 @@ def fit(
         "n_samples": n_samples,
         "learning_rate": learning_rate,
         "optimizer": optimizer,
+        "momentum": momentum,
         "weight_decay": weight_decay,
-        "schedule": schedule,
+        "decay_kernels_only": decay_kernels_only,
+        "schedule": _described(schedule),
+        "plateau_epochs": plateau_epochs,
         "clip_gradient": clip_gradient,
         "precision": precision,
+        "best_by": best_by,
         "patience": patience,
-        "augment": augment and re.sub(" at 0x[0-9a-f]+", "", repr(augment)),
+        "augment": _described(augment),
+        "normalise": normalise,
     }
     history, best, step = [], {"epoch": 0, "score": -math.inf, "loss": math.inf}, 0
     state_file = Path(folder) / "state.pt" if folder else None
-    state = _read_state(state_file, settings) if state_file and state_file.exists() else None
+    state = checkpoints.read(state_file, settings) if state_file and state_file.exists() else None
     if state:
         model.load_state_dict(state["model"])
         updates.load_state_dict(state["optimizer"])
         rates.load_state_dict(state["schedule"])
         history, best = state["history"], state["best"]
         step = history[-1]["step"]
+    elif normalise:
+        _fit_normalisation(model, train_audio, usable, n_samples, seed)
     network, updates = accelerator.prepare(model, updates)
     if state and accelerator.scaler:
         accelerator.scaler.load_state_dict(state["scaler"])
@@ -250,7 +268,7 @@ def fit(
                 }
             )
             bar.set_postfix_str(f"loss {train_loss:.4f}, valid {metric} {score:.4f}")
-            if (score, -valid_loss) > (best["score"], -best["loss"]):
+            if _rank(best_by, score, valid_loss) > _rank(best_by, best["score"], best["loss"]):
                 weights = {name: w.detach().clone() for name, w in model.state_dict().items()}
                 best = {"epoch": epoch, "score": score, "loss": valid_loss, "weights": weights}
             if state_file and accelerator.is_main_process:
@@ -258,7 +276,7 @@ def fit(
                 state |= {"model": model.state_dict(), "schedule": rates.state_dict()}
                 state |= {"optimizer": updates.state_dict()}
                 state |= {"scaler": accelerator.scaler and accelerator.scaler.state_dict()}
-                _write_state(state_file, state)
+                checkpoints.write(state_file, state)
     finally:
         bar.close()
         # Give the model back as it came: accelerate has wrapped its forward in autocast.
@@ -270,11 +288,12 @@ def fit(
     return pd.DataFrame(history)
 
 
-def _check(model, train, valid, optimizer, schedule, precision):
+def _check(model, train, valid, optimizer, schedule, precision, best_by):
     for name, value, choices in (
         ("optimizer", optimizer, OPTIMIZERS),
-        ("schedule", schedule, SCHEDULES),
+        ("schedule", None if callable(schedule) else schedule, SCHEDULES),
         ("precision", precision, PRECISIONS),
+        ("best_by", best_by, ("metric", "loss")),
     ):
         if value not in choices:
             raise MirdlError(f"no {name} {value!r}; choose from {', '.join(map(str, choices))}")
@@ -309,12 +328,44 @@ def _to_device(audio, device):
     return audio.to(device)
 
 
-def _crop_length(model, crop_seconds):
+def crop_length(model, crop_seconds=None):
+    """Return how many samples a network hears at a time in `fit`."""
     if crop_seconds is None and model.n_samples is None:
         raise MirdlError("this network takes any length: give crop_seconds")
     if crop_seconds is not None and model.n_samples is not None:
         raise MirdlError("this network has its own length: leave crop_seconds out")
     return model.n_samples or round(crop_seconds * model.sample_rate)
+
+
+def _groups(parameters, weight_decay, kernels_only):
+    """Set the weight decay of parameters; one with a single axis is a bias or of a norm."""
+    if not kernels_only:
+        return [{"params": parameters, "weight_decay": weight_decay}]
+    kernels, others = (
+        [p for p in parameters if (p.ndim > 1) == wanted] for wanted in (True, False)
+    )
+    return [
+        {"params": kernels, "weight_decay": weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+
+
+def _rates(updates, schedule, n_steps, plateau_epochs):
+    if callable(schedule):
+        return lr_scheduler.LambdaLR(updates, schedule)
+    rates = SCHEDULES[schedule](updates, n_steps)
+    if schedule == "plateau":
+        rates.patience = plateau_epochs - 1  # torch counts the epochs that it tolerates
+    return rates
+
+
+def _rank(best_by, score, loss):
+    return (score, -loss) if best_by == "metric" else (-loss, score)
+
+
+def _described(option):
+    """Return an option as the state of a run keeps it: a function as text, without its address."""
+    return re.sub(" at 0x[0-9a-f]+", "", repr(option)) if callable(option) else option
 
 
 def _fit_normalisation(model, audio, usable, n_samples, seed):
@@ -344,32 +395,3 @@ def _validate(network, valid, audio):
     else:
         loss = F.mse_loss(scores, targets)
     return float(loss), metric, value
-
-
-def _write_state(path, state):
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    write_atomically(path, buffer.getvalue())
-
-
-def _read_state(path, settings):
-    """Read a state, checking every byte and that it belongs to a run with these settings."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        state = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
-        theirs = state["settings"]
-    except (
-        OSError,
-        TypeError,
-        KeyError,
-        RuntimeError,
-        zipfile.BadZipFile,
-        UnpicklingError,
-    ) as error:
-        raise CheckpointError(path, "damaged, delete it to start again") from error
-    different = [name for name in settings if settings[name] != theirs.get(name)]
-    if different:
-        changes = ", ".join(f"{name} {theirs.get(name)} → {settings[name]}" for name in different)
-        raise CheckpointError(path, f"state of another run ({changes}): choose another folder")
-    return state

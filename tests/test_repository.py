@@ -35,6 +35,7 @@ ORDER = [
     {"datasets"},
     {"models"},
     {"evaluation"},
+    {"checkpoints"},
     {"training"},
     {"published", "explain"},
     {"experiments"},
