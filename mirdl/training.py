@@ -3,7 +3,6 @@
 import math
 import re
 import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,34 +12,18 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list
 from torch.nn import functional as F
-from torch.optim import lr_scheduler
 from tqdm.auto import tqdm
 
 from mirdl import checkpoints
 from mirdl.datasets.pack import pack
 from mirdl.errors import MirdlError
 from mirdl.evaluation import point_metrics, window_scores
+from mirdl.optimisation import OPTIMIZERS, SCHEDULES, make_optimizer, make_schedule
 
 LOSSES = {
     "multilabel": F.binary_cross_entropy_with_logits,
     "multiclass": F.cross_entropy,
     "regression": F.mse_loss,
-}
-OPTIMIZERS = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "sgd": partial(torch.optim.SGD, momentum=0.9, nesterov=True),
-}
-#: Learning-rate schedules over a run of n steps. All advance at every step, except the plateau,
-#: which asks the validation loss at the end of an epoch.
-SCHEDULES = {
-    None: lambda optimizer, n: lr_scheduler.ConstantLR(optimizer, factor=1.0),
-    "cosine": lambda optimizer, n: lr_scheduler.CosineAnnealingLR(optimizer, n),
-    "exponential": lambda optimizer, n: lr_scheduler.ExponentialLR(optimizer, 0.01 ** (1 / n)),
-    "step": lambda optimizer, n: lr_scheduler.StepLR(optimizer, math.ceil(n / 3), gamma=0.1),
-    "plateau": lambda optimizer, n: lr_scheduler.ReduceLROnPlateau(
-        optimizer, factor=0.5, patience=3
-    ),
 }
 PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
@@ -167,11 +150,10 @@ def fit(
     # Model, optimiser, schedule.
     model.to(accelerator.device)
     parameters = [p for p in model.parameters() if p.requires_grad]
-    options = {"momentum": momentum, "nesterov": momentum > 0} if optimizer == "sgd" else {}
-    updates = OPTIMIZERS[optimizer](
-        _groups(parameters, weight_decay, decay_kernels_only), lr=learning_rate, **options
+    updates = make_optimizer(
+        optimizer, parameters, learning_rate, momentum, weight_decay, decay_kernels_only
     )
-    rates = _rates(updates, schedule, n_steps, plateau_epochs)
+    rates = make_schedule(schedule, updates, n_steps, plateau_epochs)
     loss_of = LOSSES[train.task]
 
     # Where the run stands: at its start, or where an earlier call was interrupted.
@@ -335,28 +317,6 @@ def crop_length(model, crop_seconds=None):
     if crop_seconds is not None and model.n_samples is not None:
         raise MirdlError("this network has its own length: leave crop_seconds out")
     return model.n_samples or round(crop_seconds * model.sample_rate)
-
-
-def _groups(parameters, weight_decay, kernels_only):
-    """Set the weight decay of parameters; one with a single axis is a bias or of a norm."""
-    if not kernels_only:
-        return [{"params": parameters, "weight_decay": weight_decay}]
-    kernels, others = (
-        [p for p in parameters if (p.ndim > 1) == wanted] for wanted in (True, False)
-    )
-    return [
-        {"params": kernels, "weight_decay": weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-
-
-def _rates(updates, schedule, n_steps, plateau_epochs):
-    if callable(schedule):
-        return lr_scheduler.LambdaLR(updates, schedule)
-    rates = SCHEDULES[schedule](updates, n_steps)
-    if schedule == "plateau":
-        rates.patience = plateau_epochs - 1  # torch counts the epochs that it tolerates
-    return rates
 
 
 def _rank(best_by, score, loss):

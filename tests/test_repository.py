@@ -35,7 +35,7 @@ ORDER = [
     {"datasets"},
     {"models"},
     {"evaluation"},
-    {"checkpoints"},
+    {"checkpoints", "optimisation"},
     {"training"},
     {"published", "explain"},
     {"experiments"},
