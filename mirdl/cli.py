@@ -56,7 +56,7 @@ def parser():
         group, "train", training.train, "train and evaluate a model", parents=[quiet, device]
     )
     _add_dataset(command)
-    command.add_argument("--model", required=True, help="a name of `mirdl models`")
+    command.add_argument("--model", help="a name of `mirdl models`")
     command.add_argument(
         "--set", type=_pair, nargs="+", metavar="KEY=VALUE", help="model options, as width=0.5"
     )
@@ -64,8 +64,17 @@ def parser():
         "--fit", type=_pair, nargs="+", metavar="KEY=VALUE", help="training options, as patience=5"
     )
     command.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="SEED")
-    command.add_argument("--steps", type=int, default=600, help="optimiser steps (600)")
-    command.add_argument("--folder", help="where weights go (runs/<data set>-<target>-<model>)")
+    length = command.add_mutually_exclusive_group()
+    length.add_argument("--steps", type=int, help="optimiser steps (600)")
+    length.add_argument(
+        "--recipe",
+        metavar="NAME",
+        help="won2020, lee2017, pons2018 or dieleman2014: stages, split and network of a paper",
+    )
+    command.add_argument("--epochs", type=int, help="of a recipe: the longest a stage may be")
+    command.add_argument(
+        "--folder", help="where weights go (runs/<data set>-<target>-<recipe>-<model>)"
+    )
     command.add_argument("--save-results", metavar="NAME", help="also write results/NAME/")
 
     command = _add(group, "evaluate", training.evaluate, "score saved weights", parents=[device])

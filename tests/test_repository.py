@@ -37,7 +37,7 @@ ORDER = [
     {"evaluation"},
     {"checkpoints", "optimisation"},
     {"training"},
-    {"published", "explain"},
+    {"published", "published_scores", "recipes", "explain"},
     {"experiments"},
     {"commands"},
     {"cli"},

@@ -8,13 +8,16 @@ from pathlib import Path
 from mirdl.commands.common import load_dataset
 from mirdl.errors import AudioError, MirdlError
 
+MAGNATAGATUNE = "magnatagatune"
+
 
 def train(options):
     """Train a network or baseline once a seed, evaluate it on the test clips, print a table."""
     import torch
 
-    from mirdl import models, training
+    from mirdl import models
 
+    recipe = _recipe(options)
     fit_options = _training_options(options.fit)
     dataset = load_dataset(options)
     folder = Path(options.folder or _folder_name(options))
@@ -29,17 +32,7 @@ def train(options):
             model.fit(dataset.subset("train"), dataset.subset("valid"))
         else:
             dataset = replace(dataset, sample_rate=model.sample_rate)
-            history = training.fit(
-                model,
-                dataset.subset("train"),
-                dataset.subset("valid"),
-                seed=seed,
-                n_steps=options.steps,
-                folder=run,
-                device=options.device,
-                progress=not options.quiet,
-                **fit_options,
-            )
+            history = _fit(options, recipe, model, dataset, seed, run, fit_options)
             models.save(model, run / "model.safetensors", dataset.tags, dataset.task)
             history.to_csv(run / "history.csv", index=False)
         result = _evaluate(model, dataset.subset("test"))
@@ -51,6 +44,7 @@ def train(options):
         if options.save_results:
             _save_results(options, dataset, seed, minutes, result)
     _print_scores(evaluations)
+    _print_published(options, model, dataset, evaluations)
     kept = "scores by tag" if options.model in models.BASELINES else "weights, history and scores"
     print(f"{kept} are in {folder}")
 
@@ -66,6 +60,7 @@ def evaluate(options):
             f"{options.weights} is for {model.task}, {dataset.name} with this target is"
             f" {dataset.task}: choose another --target"
         )
+    saved, whole = model, dataset
     if list(dataset.tags) != list(model.tags):
         model = evaluation.SharedTags(model, dataset)
         dataset = model.dataset
@@ -78,6 +73,49 @@ def evaluate(options):
     else:
         print(result.table.round(3).to_string())
         _print_scores([result])
+        _print_published(options, saved, whole, [result], options.part)
+
+
+def _recipe(options):
+    """Return the recipe that is asked for, or None, after it has filled in what was left open."""
+    from mirdl import models, recipes
+
+    if options.recipe is None:
+        if options.model is None:
+            raise MirdlError("give a --model, or a --recipe, which has one")
+        if options.epochs is not None:
+            raise MirdlError("--epochs shortens the stages of a --recipe; without one give --steps")
+        options.steps = 600 if options.steps is None else options.steps
+        return None
+    recipe = recipes.find(options.recipe)
+    options.model = options.model or next(iter(recipe.networks))
+    if options.model in models.BASELINES:
+        raise MirdlError(f"{options.model} is a baseline, {recipe.name} trains networks")
+    n_stages = len(recipe.stages)
+    print(f"{recipe.name}: {recipe.source}, {n_stages} stage{'s' * (n_stages > 1)}")
+    if options.model not in recipe.networks:
+        print(f"it was published for {', '.join(recipe.networks)}, not for {options.model}")
+    options.set = [*recipe.networks.get(options.model, {}).items(), *(options.set or [])]
+    if options.dataset == MAGNATAGATUNE:
+        options.split = options.split or recipe.split
+    return recipe
+
+
+def _fit(options, recipe, model, dataset, seed, folder, fit_options):
+    """Train a network for a number of steps, or by a recipe; return its history."""
+    from mirdl import recipes, training
+
+    parts = dataset.subset("train"), dataset.subset("valid")
+    common = {
+        "seed": seed,
+        "folder": folder,
+        "device": options.device,
+        "progress": not options.quiet,
+        **fit_options,
+    }
+    if recipe is None:
+        return training.fit(model, *parts, n_steps=options.steps, **common)
+    return recipes.train(recipe, model, *parts, epochs=options.epochs, **common)
 
 
 def _evaluate(model, dataset, hop=None, device=None):
@@ -92,7 +130,7 @@ def _evaluate(model, dataset, hop=None, device=None):
 
 
 def _folder_name(options):
-    parts = [options.dataset, options.target, options.model]
+    parts = [options.dataset, options.target, options.recipe, options.model]
     parts += [] if options.fold is None else [f"fold{options.fold}"]
     return Path("runs") / "-".join(part for part in parts if part)
 
@@ -136,7 +174,7 @@ def _training_options(pairs):
 
     from mirdl.training import fit
 
-    taken = {"seed", "n_steps", "n_epochs", "folder", "device", "progress"}
+    taken = {"seed", "n_steps", "n_epochs", "normalise", "folder", "device", "progress"}
     allowed = [
         name
         for name, parameter in inspect.signature(fit).parameters.items()
@@ -160,6 +198,27 @@ def _print_scores(evaluations):
     print(f"{len(evaluations[0].scores)} clips by {evaluations[0].n_artists} artists")
 
 
+def _print_published(options, model, dataset, evaluations, part="test"):
+    """Print what papers report for the network on this split of MagnaTagATune, if it is that."""
+    import numpy as np
+    import torch
+
+    from mirdl import published_scores
+
+    if dataset.name != MAGNATAGATUNE or not isinstance(model, torch.nn.Module):
+        return
+    split, n_skipped = options.split or "folder", len(evaluations[0].skipped)
+    reasons = published_scores.other_data(dataset, split, part, n_skipped)
+    tags = getattr(model, "tags", dataset.tags)  # a network that was just trained has all of them
+    if set(tags) != set(dataset.tags):
+        reasons.append(f"{len(set(tags) & set(dataset.tags))} of {dataset.n_outputs} tags")
+    metrics = {
+        name: float(np.mean([each.metrics[name] for each in evaluations]))
+        for name in evaluations[0].metrics
+    }
+    print(published_scores.beside(model, metrics, split, reasons))
+
+
 def _save_results(options, dataset, seed, minutes, result):
     from mirdl.experiments import runner, store
 
@@ -168,6 +227,9 @@ def _save_results(options, dataset, seed, minutes, result):
         + ([options.split] if options.split else [])
         + ([] if options.fold is None else [f"fold{options.fold}"])
     )
+    length = {"n_steps": options.steps}
+    if options.recipe:
+        length = {"recipe": options.recipe, "epochs": options.epochs}
     path = store.save(
         result,
         options.save_results,
@@ -182,6 +244,6 @@ def _save_results(options, dataset, seed, minutes, result):
         commit=runner.commit(),
         machine=runner.machine(),
         versions=runner.versions(),
-        settings={"n_steps": options.steps, **dict(options.set or []), **dict(options.fit or [])},
+        settings={**length, **dict(options.set or []), **dict(options.fit or [])},
     )
     print(f"saved {path}")

@@ -136,6 +136,11 @@ class Pack:
         return self._lengths > 0
 
     @property
+    def lengths(self):
+        """Samples of each clip, int (n_clips,); 0 where it is not usable."""
+        return self._lengths
+
+    @property
     def n_bytes(self):
         """Memory that the clips take on a device, at most."""
         return 2 * int(self._lengths.sum())
