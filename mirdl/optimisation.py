@@ -25,7 +25,13 @@ SCHEDULES = {
 
 
 def make_optimizer(
-    name, parameters, learning_rate, momentum=0.9, weight_decay=0.0, decay_kernels_only=False
+    name,
+    parameters,
+    learning_rate,
+    momentum=0.9,
+    weight_decay=0.0,
+    decay_kernels_only=False,
+    fused=None,
 ):
     """Return one of `OPTIMIZERS` over some parameters.
 
@@ -38,13 +44,15 @@ def make_optimizer(
     decay_kernels_only : bool
         Whether the decay spares parameters with a single axis, which are biases or belong to
         normalisations, as where a paper writes the L2 norm of the kernels into its loss.
+    fused : bool, optional
+        Whether one kernel updates all weights, for GPUs. None leaves it to torch.
     """
     groups = [{"params": parameters, "weight_decay": weight_decay}]
     if decay_kernels_only:
         groups[0]["params"] = [p for p in parameters if p.ndim > 1]
         groups.append({"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0})
     options = {"momentum": momentum, "nesterov": momentum > 0} if name == "sgd" else {}
-    return OPTIMIZERS[name](groups, lr=learning_rate, **options)
+    return OPTIMIZERS[name](groups, lr=learning_rate, fused=fused, **options)
 
 
 def make_schedule(name, optimizer, n_steps, plateau_epochs=4):

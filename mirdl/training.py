@@ -1,7 +1,10 @@
 """One training loop for every network of the course, read from top to bottom (lesson 05)."""
 
 import math
+import os
 import re
+import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from mirdl import checkpoints
+from mirdl.datasets.feed import Feed, to_device
 from mirdl.datasets.pack import pack
 from mirdl.errors import MirdlError
 from mirdl.evaluation import point_metrics, window_scores
@@ -52,6 +56,8 @@ def fit(
     patience=None,
     augment=None,
     normalise=True,
+    pack_rate=None,
+    compile=False,
     folder=None,
     device=None,
     progress=True,
@@ -91,7 +97,8 @@ def fit(
     clip_gradient : float, optional
         Largest norm of the gradient.
     precision : {"fp32", "bf16", "fp16"}
-        "fp16" needs a GPU. The front end stays in fp32.
+        "fp16" needs a GPU. The front end stays in fp32. Of "fp32" torch leaves NVIDIA's GPUs the
+        convolutions in TF32 (`torch.backends.cudnn.allow_tf32`) but no other product.
     best_by : {"metric", "loss"}
         Of the validation clips: decides which epoch is the best; the other one breaks ties.
     patience : int, optional
@@ -102,6 +109,12 @@ def fit(
     normalise : bool
         Whether to fit mean and deviation of a front end that normalises, on the training clips.
         False for a network that has been trained before.
+    pack_rate : int, optional
+        Sample rate in Hz of packs that are not at the network's rate (`mirdl.datasets.pack`).
+    compile : {False, True, "reduce-overhead"}
+        Whether the training steps run through ``torch.compile``, which needs a C++ compiler and a
+        minute; numbers then differ by rounding, and dropout draws others. "reduce-overhead"
+        records CUDA graphs besides, for small batches.
     folder : path-like, optional
         Where to keep the state of the run, to go on from after an interruption.
     device : {None, "cpu"}
@@ -134,24 +147,27 @@ def fit(
 
     # Data: decoded once, by one process; the others wait and then open what it made.
     with accelerator.main_process_first():
-        train_audio = pack(train, progress=progress)
-        valid_audio = pack(valid, progress=progress)
-    train_audio = _to_device(train_audio, accelerator.device)
-    targets = torch.from_numpy(train.targets).to(accelerator.device)
+        train_audio = pack(train, progress=progress, rate=pack_rate)
+        valid_audio = pack(valid, progress=progress, rate=pack_rate)
+    train_audio = to_device(train_audio, accelerator.device)
     usable = np.flatnonzero(train_audio.usable)
     if len(usable) < n_processes:
         raise MirdlError(f"{train.name}: {len(usable)} usable training clips")
     batch_size = min(batch_size, len(usable) // n_processes * n_processes)
-    steps_per_lap = len(usable) // batch_size  # the rest of a pass is left out
-    steps_per_epoch = steps_per_epoch or steps_per_lap
-    n_steps = n_steps or n_epochs * steps_per_epoch
     n_samples = crop_length(model, crop_seconds)
+    feed = Feed(
+        *(train_audio, train.targets, batch_size, n_samples, seed),
+        *(accelerator.device, rank, n_processes),
+    )
+    steps_per_epoch = steps_per_epoch or feed.steps_per_lap
+    n_steps = n_steps or n_epochs * steps_per_epoch
 
     # Model, optimiser, schedule.
     model.to(accelerator.device)
     parameters = [p for p in model.parameters() if p.requires_grad]
+    fused = accelerator.device.type == "cuda" or None  # one kernel in place of many
     updates = make_optimizer(
-        optimizer, parameters, learning_rate, momentum, weight_decay, decay_kernels_only
+        optimizer, parameters, learning_rate, momentum, weight_decay, decay_kernels_only, fused
     )
     rates = make_schedule(schedule, updates, n_steps, plateau_epochs)
     loss_of = LOSSES[train.task]
@@ -180,12 +196,16 @@ def fit(
         "patience": patience,
         "augment": _described(augment),
         "normalise": normalise,
+        "pack_rate": pack_rate,
+        "compile": compile or None,
     }
     history, best, step = [], {"epoch": 0, "score": -math.inf, "loss": math.inf}, 0
     state_file = Path(folder) / "state.pt" if folder else None
     state = checkpoints.read(state_file, settings) if state_file and state_file.exists() else None
     if state:
         model.load_state_dict(state["model"])
+        for group in state["optimizer"]["param_groups"]:
+            group["fused"] = fused  # as is best here, not where the run began
         updates.load_state_dict(state["optimizer"])
         rates.load_state_dict(state["schedule"])
         history, best = state["history"], state["best"]
@@ -195,9 +215,11 @@ def fit(
     network, updates = accelerator.prepare(model, updates)
     if state and accelerator.scaler:
         accelerator.scaler.load_state_dict(state["scaler"])
+    forward = _compiled(network, compile) if compile else network
 
     quiet = not (progress and accelerator.is_main_process)
     generator = torch.Generator(device=accelerator.device)  # of what augments
+    batches = feed.batches(step, n_steps)
     bar = tqdm(total=n_steps, initial=step, unit="step", disable=quiet)
     try:
         while step < n_steps and not (patience and len(history) - best["epoch"] >= patience):
@@ -206,15 +228,11 @@ def fit(
             torch.manual_seed(_mix(seed, epoch, rank))  # of dropout
             network.train()
             while step < min(first + steps_per_epoch, n_steps):
-                lap, position = divmod(step, steps_per_lap)
-                order = np.random.default_rng([seed, lap]).permutation(usable)
-                batch = order[position * batch_size :][:batch_size][rank::n_processes]
-                crops = train_audio.crops(batch, n_samples, seed, lap).to(accelerator.device)
-                heard = targets[batch]
+                crops, heard = next(batches)
                 if augment:
                     generator.manual_seed(_mix(seed, epoch, rank, step + 1))
                     crops, heard = augment(crops, heard, generator)
-                loss = loss_of(network(crops), heard)
+                loss = loss_of(forward(crops), heard)
                 updates.zero_grad()
                 accelerator.backward(loss)
                 if clip_gradient:
@@ -261,6 +279,7 @@ def fit(
                 checkpoints.write(state_file, state)
     finally:
         bar.close()
+        batches.close()
         # Give the model back as it came: accelerate has wrapped its forward in autocast.
         accelerator.unwrap_model(network, keep_fp32_wrapper=False)
         vars(model).pop("forward", None)
@@ -303,11 +322,12 @@ def _accelerator(precision, device):
         raise MirdlError(f"precision {precision!r} cannot be used here: {error}") from error
 
 
-def _to_device(audio, device):
-    """Move decoded audio to the GPU where it takes at most half of the free memory."""
-    if device.type != "cuda" or 2 * audio.n_bytes > torch.cuda.mem_get_info(device)[0]:
-        return audio
-    return audio.to(device)
+def _compiled(network, mode):
+    """Compile a network; `network` itself stays as it is, and so do the names of its weights."""
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    if shutil.which(compiler) is None:
+        raise MirdlError(f"compile needs a C++ compiler, and there is no {compiler} on the path")
+    return torch.compile(network, mode=None if mode is True else mode)
 
 
 def crop_length(model, crop_seconds=None):
