@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 
-from mirdl import paths
+from mirdl import paths, processes
 from mirdl.commands import data, installation, ledger, tagging, training, zoo
 from mirdl.errors import MirdlError
 
@@ -151,13 +151,20 @@ def main(arguments=None):
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parser().parse_args(arguments)
     options.command_line = shlex.join(["mirdl", *arguments])
+    number = processes.rank()
+    if number > 0:  # of several processes the first one prints for all
+        sys.stdout = None
     try:
-        return options.run(options) or 0
+        status = options.run(options) or 0
+        processes.leave()
+        return status
     except MirdlError as error:
-        print(f"mirdl: {error}", file=sys.stderr)
+        who = f"mirdl, process {number}" if number > 0 else "mirdl"
+        print(f"{who}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("mirdl: interrupted; run the same command again to go on", file=sys.stderr)
+        if number == 0:
+            print("mirdl: interrupted; run the same command again to go on", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output has left, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

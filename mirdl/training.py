@@ -13,11 +13,11 @@ import pandas as pd
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from mirdl import checkpoints
+from mirdl import checkpoints, processes
 from mirdl.datasets.feed import Feed, to_device
 from mirdl.datasets.pack import pack
 from mirdl.errors import MirdlError
@@ -32,6 +32,7 @@ LOSSES = {
 PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
 
+@processes.together()
 def fit(
     model,
     train,
@@ -145,10 +146,9 @@ def fit(
     if batch_size % n_processes:
         raise MirdlError(f"a batch of {batch_size} cannot be shared by {n_processes} processes")
 
-    # Data: decoded once, by one process; the others wait and then open what it made.
-    with accelerator.main_process_first():
-        train_audio = pack(train, progress=progress, rate=pack_rate)
-        valid_audio = pack(valid, progress=progress, rate=pack_rate)
+    # Data: decoded once, by one process; the others wait for its lock and open what it made.
+    train_audio = pack(train, progress=progress, rate=pack_rate)
+    valid_audio = pack(valid, progress=progress, rate=pack_rate)
     train_audio = to_device(train_audio, accelerator.device)
     usable = np.flatnonzero(train_audio.usable)
     if len(usable) < n_processes:
@@ -201,7 +201,10 @@ def fit(
     }
     history, best, step = [], {"epoch": 0, "score": -math.inf, "loss": math.inf}, 0
     state_file = Path(folder) / "state.pt" if folder else None
-    state = checkpoints.read(state_file, settings) if state_file and state_file.exists() else None
+    state = None
+    if state_file and accelerator.is_main_process and state_file.exists():
+        state = checkpoints.read(state_file, settings)
+    state = broadcast_object_list([state])[0]  # all go on from the same step, or none does
     if state:
         model.load_state_dict(state["model"])
         for group in state["optimizer"]["param_groups"]:
@@ -212,6 +215,8 @@ def fit(
         step = history[-1]["step"]
     elif normalise:
         _fit_normalisation(model, train_audio, usable, n_samples, seed)
+    on_gpus = n_processes > 1 and accelerator.device.type == "cuda"
+    norms = processes.share_norms(model) if on_gpus else []
     network, updates = accelerator.prepare(model, updates)
     if state and accelerator.scaler:
         accelerator.scaler.load_state_dict(state["scaler"])
@@ -249,11 +254,11 @@ def fit(
                     " rate or set clip_gradient"
                 )
 
-            # The main process validates; all hear the result and draw the same conclusions.
-            result = [None]
-            if accelerator.is_main_process:
-                result = [_validate(accelerator.unwrap_model(network), valid, valid_audio)]
-            valid_loss, metric, score = broadcast_object_list(result)[0]
+            # Each process scores its share of the validation clips; all hear what the first one
+            # makes of the scores, and draw the same conclusions.
+            processes.same_buffers(model)
+            result = _validate(accelerator.unwrap_model(network), valid, valid_audio)
+            valid_loss, metric, score = broadcast_object_list([result])[0]
             if schedule == "plateau":
                 rates.step(valid_loss)
             history.append(
@@ -283,6 +288,7 @@ def fit(
         # Give the model back as it came: accelerate has wrapped its forward in autocast.
         accelerator.unwrap_model(network, keep_fp32_wrapper=False)
         vars(model).pop("forward", None)
+        processes.restore(norms)
     if "weights" in best:
         model.load_state_dict(best["weights"])
     model.eval()
@@ -317,7 +323,11 @@ def _accelerator(precision, device):
     """Make an Accelerator; an earlier one in this process may have had another precision."""
     AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
     try:
-        return Accelerator(mixed_precision=PRECISIONS[precision], cpu=device == "cpu")
+        return Accelerator(
+            mixed_precision=PRECISIONS[precision],
+            cpu=processes.use_cpu(device),
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=processes.PATIENCE)],
+        )
     except ValueError as error:
         raise MirdlError(f"precision {precision!r} cannot be used here: {error}") from error
 

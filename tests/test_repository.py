@@ -29,7 +29,7 @@ CONDA = {"torch": "pytorch", "soundfile": "pysoundfile", "soxr": "soxr-python"}
 #: Design of the package: a module imports only from lines above its own, or from its own line.
 ORDER = [
     {"errors"},
-    {"paths"},
+    {"paths", "processes"},
     {"audio", "doctor", "plotting"},
     {"features", "augment", "compose", "listen"},
     {"datasets"},

@@ -5,6 +5,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from mirdl import processes
 from mirdl.commands.common import load_dataset
 from mirdl.errors import AudioError, MirdlError
 
@@ -33,14 +34,17 @@ def train(options):
         else:
             dataset = replace(dataset, sample_rate=model.sample_rate)
             history = _fit(options, recipe, model, dataset, seed, run, fit_options)
-            models.save(model, run / "model.safetensors", dataset.tags, dataset.task)
-            history.to_csv(run / "history.csv", index=False)
+            if processes.rank() == 0:
+                models.save(model, run / "model.safetensors", dataset.tags, dataset.task)
+                history.to_csv(run / "history.csv", index=False)
         result = _evaluate(model, dataset.subset("test"))
+        evaluations.append(result)
+        if processes.rank() > 0:  # it has scored its share; the first process writes
+            continue
         minutes = (time.perf_counter() - started) / 60
         run.mkdir(parents=True, exist_ok=True)
         result.table.to_csv(run / "test.csv")
         print(f"seed {seed}, {minutes:.1f} min: {result}")
-        evaluations.append(result)
         if options.save_results:
             _save_results(options, dataset, seed, minutes, result)
     _print_scores(evaluations)
@@ -54,6 +58,7 @@ def evaluate(options):
     from mirdl import evaluation, models
 
     model = models.load(options.weights)
+    device = processes.join(options.device)
     dataset = load_dataset(options, model.sample_rate)
     if dataset.task != model.task:  # the names of the outputs may still be the same
         raise MirdlError(
@@ -67,7 +72,7 @@ def evaluate(options):
         print(f"tags in common: {', '.join(dataset.tags)}")
     part = dataset if options.part == "all" else dataset.subset(options.part)
     hop = None if options.hop is None else round(options.hop * model.sample_rate)
-    result = _evaluate(model, part, hop, options.device)
+    result = _evaluate(model, part, hop, device)
     if options.csv:
         print(result.table.to_csv(lineterminator="\n"), end="")
     else:

@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
+from mirdl import processes
 from mirdl.errors import AudioError, MirdlError
 from mirdl.evaluation import metrics as m
 
@@ -196,6 +197,10 @@ class WindowScores:
 def window_scores(model, dataset, hop=None, batch_size=16, device=None, audio=None):
     """Run a network over every window of every clip.
 
+    Of several processes (`accelerate launch`, `torchrun`; all must call it) each runs the network
+    on its share of the batches, and all return all scores. The batches are those of one process,
+    so the scores are too. Each process reads all clips: give it decoded ones.
+
     Parameters
     ----------
     model : nn.Module
@@ -234,18 +239,21 @@ def window_scores(model, dataset, hop=None, batch_size=16, device=None, audio=No
     activate = {"multilabel": torch.sigmoid, "multiclass": lambda x: x.softmax(dim=1)}.get(
         dataset.task, lambda x: x
     )
+    rank, n_processes = processes.place()
     scores, owners, starts, skipped = [], [], [], []
-    batch = []
+    batch, n_batches = [], 0
 
     def run_batch():
-        if batch:
+        nonlocal n_batches
+        if batch and n_batches % n_processes == rank:
             logits = model(torch.stack(batch).to(device))
             if logits.shape[1] != dataset.n_outputs:
                 raise MirdlError(
                     f"the model has {logits.shape[1]} outputs, {dataset.name} {dataset.n_outputs}"
                 )
             scores.append(activate(logits.float()).cpu().numpy())
-            batch.clear()
+        n_batches += bool(batch)
+        batch.clear()
 
     training = {module: module.training for module in model.modules()}
     model.eval()
@@ -269,9 +277,11 @@ def window_scores(model, dataset, hop=None, batch_size=16, device=None, audio=No
     finally:
         for module, mode in training.items():
             module.training = mode
-    if not scores:
+    if not owners:
         raise MirdlError(f"{dataset.name}: no clip could be read; the first: {skipped[:1]}")
-    if skipped:
+    shares = processes.gather(scores)
+    scores = [shares[i % n_processes][i // n_processes] for i in range(n_batches)]
+    if skipped and rank == 0:
         warnings.warn(f"{len(skipped)} clips skipped, the first: {skipped[0]}", stacklevel=2)
     return WindowScores(np.concatenate(scores), np.array(owners), np.array(starts), skipped)
 
