@@ -123,6 +123,14 @@ def parser():
     command.add_argument("--folder", help="where to (a folder in the cache)")
     command.add_argument("--verify", action="store_true", help="compare with the committed audio")
 
+    command = _add(
+        parts, "rehearse", data.rehearse, "music of ours as MagnaTagATune", parents=[quiet]
+    )
+    command.add_argument("--clips", type=int, default=240, help="how many (240)")
+    command.add_argument("--folder", required=True, help="where to")
+    command.add_argument("--from-minitag", action="store_true", help="cut, do not render (318)")
+    command.add_argument("--workers", type=int, help="processes (one a core)")
+
     command = _add(group, "ledger", ledger.ledger, "export every claim and every score")
     command.add_argument("--folder", default="ledger", help="where to (./ledger)")
 

@@ -1,5 +1,7 @@
 """Where things live: the embedded data, the results, the caches."""
 
+import contextlib
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -61,6 +63,24 @@ def signature(path):
     return [status.st_size, status.st_mtime_ns]
 
 
+@contextlib.contextmanager
+def room_for(path):
+    """Turn what a full disk (a quota, a limit on the size of files) raises inside into DataError.
+
+    Everything here is written so that it can go on afterwards; the message says so.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise DataError(
+            path,
+            f"cannot be written: {os.strerror(error.errno)}. What was done before is kept: make"
+            " room and run the same again",
+        ) from error
+
+
 def write_atomically(path, content):
     """Write text or bytes so that the file is either the old one or the whole new one.
 
@@ -70,18 +90,24 @@ def write_atomically(path, content):
         File to write; its folder is created.
     content : str or bytes
         What to write; text is encoded as UTF-8.
+
+    Raises
+    ------
+    DataError
+        The disk is full; the old file is as it was.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     data = content.encode() if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with room_for(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise

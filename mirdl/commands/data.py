@@ -69,6 +69,22 @@ def render(options):
         print(f"all {len(common)} tracks that both hold are equal to the committed ones")
 
 
+def rehearse(options):
+    """Write music of our own in the layout of MagnaTagATune: archive in parts, tables."""
+    from mirdl import paths
+    from mirdl.compose.rehearsal import rehearse
+
+    source = paths.data_folder() / "minitag" if options.from_minitag else None
+    folder = rehearse(
+        options.folder,
+        options.clips,
+        source=source,
+        workers=options.workers,
+        progress=not options.quiet,
+    )
+    print(f"{folder}: {options.clips} clips; mirdl data get magnatagatune --source {folder}")
+
+
 def _digests(folder):
     try:
         with open(folder / "tracks.csv", newline="", encoding="utf-8") as table:

@@ -67,7 +67,7 @@ def render(folder, n_tracks=318, seed=SEED, seconds=30.0, workers=None, n_stems=
     synth.library(), synth.sound_font()
     folder = Path(folder)
     settings = {"seed": seed, "seconds": seconds, "version": VERSION}
-    _claim(folder, settings)
+    claim(folder, settings)
     records = folder / "records"
     missing = [k for k in range(n_tracks) if not _finished(folder, records / f"{k + 1:04d}.json")]
     work = partial(_render_track, folder=str(folder), seed=seed, seconds=seconds)
@@ -80,7 +80,7 @@ def render(folder, n_tracks=318, seed=SEED, seconds=30.0, workers=None, n_stems=
     _write_stems(folder, rows, n_stems, seed, seconds)
 
 
-def _claim(folder, settings):
+def claim(folder, settings):
     """Mark a folder as a set of these settings, or refuse one that is something else."""
     marker = folder / "settings.json"
     if marker.exists():
@@ -124,7 +124,7 @@ def _render_track(index, folder, seed, seconds):
     piece, samples, parts = record_track(index, seed, seconds)
     path = f"audio/{piece.track_id}.ogg"
     digest = _write_ogg(Path(folder) / path, samples)
-    record = _describe(piece, parts, seconds) | {"path": path, "sha256": digest}
+    record = describe(piece, parts, seconds) | {"path": path, "sha256": digest}
     write_atomically(Path(folder) / "records" / f"{piece.track_id}.json", json.dumps(record))
 
 
@@ -155,7 +155,7 @@ def pcm_digest(path):
     return hashlib.sha256(effects.to_int16(samples).astype("<i2").tobytes()).hexdigest()
 
 
-def _describe(piece, parts, seconds):
+def describe(piece, parts, seconds):
     """One track as plain data: its row, its clips and its annotation."""
     players = piece.players
     key = {part: f"{family.preset[0]}:{family.preset[1]}" for part, family in players.items()}
@@ -257,6 +257,15 @@ def _write_stems(folder, records, n_stems, seed, seconds):
         _write_csv(folder / "stems.csv", rows)
 
 
+def read_tracks(folder):
+    """Return the rows of a set's ``tracks.csv`` as dicts of text; DataError if it is missing."""
+    try:
+        with open(folder / "tracks.csv", newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except OSError as error:
+        raise DataError(folder / "tracks.csv", "missing: not a rendered set") from error
+
+
 def verify(folder):
     """Compare every decoded track with the table of a set.
 
@@ -276,11 +285,7 @@ def verify(folder):
         Naming the first file that is missing, cannot be decoded or sounds different.
     """
     folder = Path(folder)
-    try:
-        with open(folder / "tracks.csv", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise DataError(folder / "tracks.csv", "missing: not a rendered set") from error
+    rows = read_tracks(folder)
     for row in rows:
         path = folder / row["path"]
         if not path.exists():
