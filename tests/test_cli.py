@@ -261,8 +261,14 @@ def test_data_check_reports_a_bad_file(tones, tmp_path, capsys):
     good.write_bytes((tones / "00.wav").read_bytes())
     bad.write_bytes((tones / "01.wav").read_bytes()[:2000])
     (tmp_path / "clips.csv").write_text("path,tags,split\ngood.wav,a,train\nbad.wav,b,test\n")
-    assert cli.main(["data", "check", "folder", "--root", str(tmp_path), "--quiet"]) == 1
-    assert "bad.wav: truncated" in capsys.readouterr().out
+    report = tmp_path / "report.csv"
+    where = ["folder", "--root", str(tmp_path), "--quiet", "--report", str(report)]
+    assert cli.main(["data", "check", *where]) == 1
+    printed = capsys.readouterr().out
+    assert "bad.wav: truncated" in printed
+    assert "2 files, 1 of them cannot be used: 1 truncated" in printed
+    (row,) = csv.DictReader(report.read_text().splitlines())
+    assert (row["path"], row["kind"]) == (str(bad), "truncated")
 
 
 def test_wrong_names_are_one_line(capsys):

@@ -272,7 +272,7 @@ def test_check_reports_every_kind_of_bad_file(copy):
     audio.write(sound / "0004.ogg", np.zeros(96000), 16000)
     audio.write(sound / "0005.ogg", 0.1 * np.ones(32000), 16000)
     report = datasets.check(dataset, progress=False)
-    reasons = {path[-8:-4]: reason for path, reason in report.itertuples(index=False)}
+    reasons = {path[-8:-4]: reason for path, _, reason in report.itertuples(index=False)}
     expected = {"0001": "empty", "0002": "missing", "0003": "unreadable", "0004": "silent"}
     expected["0005"] = "too short"
     assert reasons.keys() == expected.keys()

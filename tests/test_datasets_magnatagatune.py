@@ -143,6 +143,7 @@ def archive(tmp_path, monkeypatch, rng):
     content = (tmp_path / "mp3.zip").read_bytes()
     sizes = [5000, 5000, len(content) - 10000]
     monkeypatch.setattr(magnatagatune, "PARTS", dict(zip(magnatagatune.PARTS, sizes, strict=True)))
+    monkeypatch.setattr(magnatagatune, "SECONDS", 1.0)
     monkeypatch.setenv("MIRDL_SHARED", str(tmp_path / "nothing"))
     monkeypatch.setattr(magnatagatune, "MIRRORS", ("http://127.0.0.1:9/",))
     for part, end in zip(magnatagatune.PARTS, np.cumsum(sizes), strict=True):
@@ -221,7 +222,7 @@ def test_check_reports_tables_and_files(archive, monkeypatch, tmp_path):
     (archive / PATHS[0]).write_bytes(b"")
     report = datasets.check("magnatagatune", progress=False, root=archive)
     assert report["reason"].iloc[0].endswith("val clips have other labels, first 14")
-    assert report.iloc[-1].tolist() == [str(archive / PATHS[0]), "empty: 0 bytes"]
+    assert report.iloc[-1].tolist() == [str(archive / PATHS[0]), "empty", "empty: 0 bytes"]
 
 
 def test_order_of_tags_in_the_lists_does_not_matter(folder):

@@ -21,19 +21,27 @@ def get(options):
     """Download a data set."""
     from mirdl import datasets
 
-    print(datasets.get(options.dataset, options.root, progress=not options.quiet))
+    given = {} if options.source is None else {"source": options.source}
+    print(datasets.get(options.dataset, options.root, progress=not options.quiet, **given))
 
 
 def check(options):
     """Decode every file of a data set; exit status 1 where some cannot be used."""
-    from mirdl import datasets
+    from mirdl import datasets, paths
 
     dataset = load_dataset(options)
     print(dataset)
     faults = datasets.check(dataset, progress=not options.quiet)
     for path, reason in faults[["path", "reason"]].itertuples(index=False):
         print(f"{path}: {reason}")
-    print(f"{dataset.clips['path'].nunique()} files, {len(faults)} of them cannot be used")
+    kinds = ", ".join(f"{n} {kind}" for kind, n in faults["kind"].value_counts().items())
+    print(
+        f"{dataset.clips['path'].nunique()} files, {len(faults)} of them cannot be used"
+        + (f": {kinds}" if kinds else "")
+    )
+    if options.report:
+        paths.write_atomically(options.report, faults.to_csv(index=False, lineterminator="\n"))
+        print(f"report: {options.report}")
     return 1 if len(faults) else 0
 
 

@@ -165,8 +165,8 @@ def publish(folder, records, progress=True):
         (record["info"] for record in records),
     )
     _write_archive(folder, [record["info"]["mp3_path"] for record in records], progress)
-    digests = [(_sha256(folder / part), part) for part in PARTS]
-    lines = "".join(f"{digest}  {part}\n" for digest, part in digests)
+    names = (*PARTS, "annotations_final.csv", "clip_info_final.csv")
+    lines = "".join(f"{_sha256(folder / name)}  {name}\n" for name in names)
     write_atomically(folder / CHECKSUMS, lines)
 
 

@@ -110,7 +110,7 @@ def load(name, target=None, unit=None, split=None, sample_rate=16000, root=None,
     return module.load(sample_rate=sample_rate, **options)
 
 
-def get(name, root=None, progress=True):
+def get(name, root=None, progress=True, **options):
     """Download a data set and unpack it; interrupted and called again, it goes on where it was.
 
     Parameters
@@ -120,6 +120,8 @@ def get(name, root=None, progress=True):
         By default where ``catalogue()`` says.
     progress : bool
         Show bars.
+    **options
+        Of the set's own ``get``: magnatagatune has ``source``, a mirror of one's own.
 
     Returns
     -------
@@ -133,11 +135,13 @@ def get(name, root=None, progress=True):
         too full.
     """
     module = _module(name)
-    if CATALOGUE[name].module == "external":
-        return module.get(name, root, progress)
     if not hasattr(module, "get"):
         raise DataError(name, f"nothing to download: {CATALOGUE[name].description}")
-    return module.get(root, progress)
+    for option in options:
+        choose(name, "option of get", option, list(inspect.signature(module.get).parameters))
+    if CATALOGUE[name].module == "external":
+        options["name"] = name
+    return module.get(root=root, progress=progress, **options)
 
 
 def check(dataset, progress=True, **options):
@@ -153,17 +157,19 @@ def check(dataset, progress=True, **options):
     Returns
     -------
     pandas.DataFrame
-        ``path`` and ``reason`` of each bad file: missing, 0 bytes, unreadable, truncated, NaN,
-        silent, or shorter than the clips cut from it (or than 1 s); and of tables that differ from
-        what was published, where the data set can tell. Empty where all is well.
+        ``path``, ``kind`` and ``reason`` of each bad file: missing, empty (0 bytes), unreadable,
+        truncated, NaN, silent, or too short for the clips cut from it (or for what a clip of the
+        set lasts; 1 s where that is not said); and of tables that differ from what was published,
+        where the data set can tell. No rows where all is well.
     """
     from mirdl import audio
 
     if isinstance(dataset, str):
         dataset = load(dataset, **options)
     module = _module(dataset.name) if dataset.name in CATALOGUE else None
-    faults = module.verify(dataset) if hasattr(module, "verify") else []
-    needed = dataset.clips.groupby("path")["end"].max().fillna(1.0) - audio.TOLERANCE
+    tables = module.verify(dataset) if hasattr(module, "verify") else []
+    least = getattr(module, "SECONDS", 1.0)
+    needed = dataset.clips.groupby("path")["end"].max().fillna(least) - audio.TOLERANCE
 
     def reason(path):
         try:
@@ -173,8 +179,10 @@ def check(dataset, progress=True, **options):
             return error.reason
 
     reasons = thread_map(reason, needed.index, disable=not progress, desc=dataset.name, unit="file")
-    bad = [(path, why) for path, why in zip(needed.index, reasons, strict=True) if why]
-    return pd.DataFrame(faults + bad, columns=["path", "reason"])
+    rows = [(path, "table", why) for path, why in tables]
+    found = zip(needed.index, reasons, strict=True)
+    rows += [(path, why.split(":")[0], why) for path, why in found if why]
+    return pd.DataFrame(rows, columns=["path", "kind", "reason"])
 
 
 def _module(name):

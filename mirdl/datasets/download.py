@@ -1,9 +1,11 @@
 """Downloads that go on where they stopped, and archives that cannot write outside their folder."""
 
+import hashlib
 import io
 import shutil
 import tarfile
 import zipfile
+import zlib
 from functools import partial
 from pathlib import Path
 
@@ -13,8 +15,10 @@ import requests
 from tqdm.auto import tqdm
 
 from mirdl.errors import DataError
+from mirdl.paths import room_for
 
 BLOCK = 2**16  # what an interruption loses at most
+_ADVICE = "Copy or download it once more and run the same again: whatever is good here is kept"
 
 
 def fetch(urls, path, known_hash=None, n_bytes=0, exact=False, progress=True):
@@ -50,7 +54,7 @@ def fetch(urls, path, known_hash=None, n_bytes=0, exact=False, progress=True):
         path.replace(part)  # begun by another program; fetch the rest
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        need_space(path.parent, n_bytes - (part.stat().st_size if part.is_file() else 0))
+        need_space(path.parent, n_bytes - arrived(path))
     receive = partial(_receive, part=part, n_bytes=n_bytes if exact else None, progress=progress)
     pooch.get_logger().setLevel("WARNING")
     failures = []
@@ -86,7 +90,7 @@ def _receive(url, output_file, _, part, n_bytes, progress):
                 desc=part.stem,
                 disable=not progress,
             )
-            with open(part, "ab" if have else "wb") as file, bar:
+            with room_for(part), open(part, "ab" if have else "wb") as file, bar:
                 for block in answer.iter_content(BLOCK):
                     file.write(block)
                     bar.update(len(block))
@@ -104,6 +108,62 @@ def _reason(error):
     if isinstance(error, requests.ConnectionError):
         return "no connection"
     return str(error)
+
+
+def arrived(path):
+    """Return how many bytes of a download are here, finished or not."""
+    files = (path, path.with_name(path.name + ".part"))
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def size(url):
+    """Return the size that a server gives for a file, 0 where it gives none."""
+    try:
+        with requests.head(url, allow_redirects=True, timeout=60) as answer:
+            return int(answer.headers.get("Content-Length", 0)) if answer.ok else 0
+    except requests.RequestException:
+        return 0
+
+
+def checksums(where):
+    """Return the SHA-256 that a folder or web folder lists for its files, as "sha256:...".
+
+    They are read from ``checksums.txt`` or ``SHA256SUMS``, as ``sha256sum`` writes them.
+
+    Parameters
+    ----------
+    where : pathlib.Path or str
+        A folder, or the URL of one with the slash at its end.
+
+    Returns
+    -------
+    dict of str to str
+        By file name; empty where neither list is there.
+    """
+    for name in ("checksums.txt", "SHA256SUMS"):
+        text = ""
+        if isinstance(where, Path):
+            text = (where / name).read_text() if (where / name).is_file() else ""
+        else:
+            try:
+                with requests.get(where + name, timeout=60) as answer:
+                    text = answer.text if answer.ok else ""
+            except requests.RequestException:
+                return {}  # what is asked for next will say why
+        pairs = [line.split(maxsplit=1) for line in text.splitlines() if " " in line]
+        if pairs:
+            return {file.lstrip("*"): f"sha256:{digest}" for digest, file in pairs}
+    return {}
+
+
+def check_hash(path, known_hash):
+    """Raise a DataError unless a file has the SHA-256 it should, where one is known."""
+    if known_hash is None:
+        return
+    with open(path, "rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if f"sha256:{found}" != known_hash:
+        raise DataError(path, f"damaged: its SHA-256 is not the one listed beside it. {_ADVICE}")
 
 
 def need_space(folder, n_bytes):
@@ -130,7 +190,7 @@ def unzip(archive, folder, progress=True):
         A member would land outside ``folder`` or is a link, the archive is damaged, or the disk
         is too full.
     """
-    folder = Path(folder)
+    folder, at = Path(folder), None
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with zipfile.ZipFile(archive) as file:
@@ -139,18 +199,38 @@ def unzip(archive, folder, progress=True):
                 target = _inside(folder, member.filename)
                 if member.external_attr >> 28 == 0o12:
                     raise DataError(folder, f"{member.filename} in the archive is a link")
+                if member.header_offset < 0:
+                    raise zipfile.BadZipFile("bytes are missing in it")
                 there = target.is_file() and target.stat().st_size == member.file_size
                 if not (member.is_dir() or there):
                     missing.append((member, target))
             need_space(folder, sum(member.file_size for member, _ in missing))
-            for member, target in tqdm(missing, "unpacking", unit="file", disable=not progress):
+            for at, target in tqdm(missing, "unpacking", unit="file", disable=not progress):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 part = target.with_name(target.name + ".part")
-                with file.open(member) as source, open(part, "wb") as sink:
+                with room_for(part), file.open(at) as source, open(part, "wb") as sink:
                     shutil.copyfileobj(source, sink, BLOCK)  # raises where the CRC is wrong
                 part.replace(target)
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise DataError(getattr(archive, "name", archive), f"damaged archive: {error}") from error
+    except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError) as error:
+        where = f" at {at.filename}" if at else ""
+        raise DataError(
+            _at_fault(archive, at), f"damaged archive{where}: {error}. {_ADVICE}"
+        ) from error
+
+
+def _at_fault(archive, member):
+    """Return the file that is to blame for a damaged archive: of parts, the one that is."""
+    parts = getattr(archive, "raw", None)
+    if not isinstance(parts, Parts):
+        return getattr(archive, "name", archive)
+    sizes = np.diff(parts.ends, prepend=0)[:-1]  # all but the last have one size
+    if len(set(sizes)) > 1:
+        return parts.paths[int(sizes.argmin())]
+    if member is None:
+        return parts.paths[-1]  # where the table of contents is
+    end = member.header_offset + member.compress_size
+    touched = np.searchsorted(parts.ends, [member.header_offset, end], side="right")
+    return " or ".join(dict.fromkeys(str(parts.paths[k]) for k in touched))
 
 
 def untar(archive, folder):
@@ -192,6 +272,11 @@ def _inside(folder, name):
     if not target.is_relative_to(folder.resolve()):
         raise DataError(folder, f"{name} in the archive would be written outside this folder")
     return target
+
+
+def opened_parts(paths):
+    """Open an archive cut in parts as one file."""
+    return io.BufferedReader(Parts(paths), BLOCK)
 
 
 class Parts(io.RawIOBase):

@@ -17,7 +17,6 @@ Papers use two splits, and results are comparable within one only:
 """
 
 import ast
-import io
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +25,7 @@ import pandas as pd
 from mirdl.datasets import download, splits
 from mirdl.datasets.base import Dataset, choose, home, read_table
 from mirdl.errors import DataError
-from mirdl.paths import shared_folder
+from mirdl.paths import shared_folder, write_atomically
 
 MIRRORS = (
     "https://mirg.city.ac.uk/datasets/magnatagatune/",
@@ -34,6 +33,7 @@ MIRRORS = (
 )
 PARTS = {"mp3.zip.001": 1_100_000_000, "mp3.zip.002": 1_100_000_000, "mp3.zip.003": 772_769_864}
 TABLES = {"annotations_final.csv": 21_500_000, "clip_info_final.csv": 8_600_000}
+SECONDS = 29.1  # what a clip lasts; `mirdl data check` reports shorter ones
 EMPTY = (35644, 55753, 57881)  # clip_id of the MP3 files that hold 0 bytes in the archive
 
 #: The 50 most frequent tags, most frequent first. Another public release has camelCase names and
@@ -139,24 +139,91 @@ def split_of(mp3_path):
     return "train" if digit <= 0xB else "valid" if digit == 0xC else "test"
 
 
-def get(root=None, progress=True):
+def get(root=None, progress=True, source=None):
     """Download tables and archive (3 GB), and unpack it; goes on where it stopped.
 
     The parts of the archive may be deleted afterwards.
+
+    Parameters
+    ----------
+    root : path-like, optional
+        Default: ``datasets/magnatagatune`` in the cache folder.
+    progress : bool
+        Show bars.
+    source : str or path-like, optional
+        A folder (the parts are read where they lie) or a URL with the same files, in place of
+        the published mirrors; checked where ``checksums.txt`` or ``SHA256SUMS`` lies beside them.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    DataError
+        A file is missing or damaged (the message names the part and says what to do; the good
+        ones are kept), no source answers, or the disk is too full.
     """
     folder = home("magnatagatune", root)
+    folder.mkdir(parents=True, exist_ok=True)
     done = folder / "unpacked.txt"
-    for table, n_bytes in TABLES.items():
-        urls = [mirror + table for mirror in MIRRORS]
-        download.fetch(urls, folder / table, n_bytes=n_bytes, progress=progress)
-    if not done.is_file():
-        for part, n_bytes in PARTS.items():
-            urls = [mirror + part for mirror in MIRRORS]
-            download.fetch(urls, folder / part, n_bytes=n_bytes, exact=True, progress=progress)
-        archive = io.BufferedReader(download.Parts([folder / part for part in PARTS]))
-        download.unzip(archive, folder, progress)
-        done.write_text("mp3.zip.001 to .003 are unpacked here and may be deleted\n")
+    if source is not None and "://" not in str(source):
+        parts = _take(Path(source).expanduser(), folder, done)
+    else:
+        parts = _download(source, folder, done, progress)
+    if parts:
+        download.unzip(download.opened_parts(parts), folder, progress)
+        lines = [f"{part.name} {part.stat().st_size} bytes\n" for part in parts]
+        write_atomically(done, "".join(lines) + "are unpacked here and may be deleted\n")
     return folder
+
+
+def _take(where, folder, done):
+    """Copy the tables out of a folder; return its parts, where they are not unpacked already."""
+    tables, parts = ([where / name for name in names] for names in (TABLES, PARTS))
+    sizes = {part.name: part.stat().st_size for part in parts if part.is_file()}
+    if _is_unpacked(done, sizes) and all((folder / table).is_file() for table in TABLES):
+        return []
+    hashes = download.checksums(where)
+    for path in tables + parts:
+        if not path.is_file():
+            raise DataError(path, "missing: the source has no such file")
+        download.check_hash(path, hashes.get(path.name))
+    for table in tables:
+        write_atomically(folder / table.name, table.read_bytes())
+    return parts
+
+
+def _download(source, folder, done, progress):
+    """Fetch what is missing; return the parts, where they are not unpacked already."""
+    mirrors, sizes, table_sizes, hashes = MIRRORS, PARTS, TABLES, {}
+    if source is not None:
+        mirrors = (f"{source.rstrip('/')}/",)
+        hashes = download.checksums(mirrors[0])
+        sizes, table_sizes = (
+            {name: download.size(mirrors[0] + name) for name in names} for names in (PARTS, TABLES)
+        )
+
+    def bring(name, n_bytes, exact):
+        urls, known = [mirror + name for mirror in mirrors], hashes.get(name)
+        return download.fetch(urls, folder / name, known, n_bytes, exact, progress)
+
+    for table, n_bytes in table_sizes.items():
+        bring(table, n_bytes, exact=False)  # the published sizes of tables are rounded
+    if _is_unpacked(done, sizes):
+        return []
+    missing = sum(sizes.values()) - sum(download.arrived(folder / part) for part in sizes)
+    if missing:  # nothing can be unpacked yet: as much again will be needed for that
+        download.need_space(folder, missing + sum(sizes.values()))
+    return [bring(part, n_bytes, exact=n_bytes > 0) for part, n_bytes in sizes.items()]
+
+
+def _is_unpacked(done, sizes):
+    """Whether the archive of these parts is unpacked; sizes that are unknown are not compared."""
+    if not done.is_file():
+        return False
+    lines = done.read_text().splitlines()
+    return all(f"{part} {n} bytes" in lines for part, n in sizes.items() if n)
 
 
 def verify(dataset, reference=None):
