@@ -7,7 +7,7 @@ import shlex
 import sys
 
 from mirdl import paths, processes
-from mirdl.commands import data, installation, ledger, tagging, training, zoo
+from mirdl.commands import data, installation, ledger, pipeline, tagging, training, zoo
 from mirdl.errors import MirdlError
 
 
@@ -83,6 +83,25 @@ def parser():
     command.add_argument("--part", default="test", choices=["train", "valid", "test", "all"])
     command.add_argument("--hop", type=float, help="seconds between windows (their length)")
     command.add_argument("--csv", action="store_true", help="print the table by tag as CSV")
+    command.add_argument("--brief", action="store_true", help="print no table by tag")
+
+    command = _add(
+        group, "pipeline", pipeline.pipeline, "all of it, stage by stage", parents=[quiet, device]
+    )
+    command.set_defaults(main=main)
+    command.add_argument("dataset", choices=["magnatagatune"])
+    command.add_argument("--source", help="a folder or URL with its files (the published mirrors)")
+    command.add_argument("--root", help="where to put it (a folder in the cache)")
+    command.add_argument(
+        "--recipe", default="won2020", metavar="NAME", help="as of train (won2020)"
+    )
+    command.add_argument("--model", help="another network than the recipe's first")
+    command.add_argument("--epochs", type=int, help="the longest a stage may be, to rehearse")
+    command.add_argument("--set", type=_pair, nargs="+", metavar="KEY=VALUE", help="as of train")
+    command.add_argument("--fit", type=_pair, nargs="+", metavar="KEY=VALUE", help="as of train")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--workers", type=int, help="threads that pack (one a core)")
+    command.add_argument("--folder", help="for reports, weights, scores (runs/pipeline-...)")
 
     command = _add(group, "tag", tagging.tag, "tag audio files")
     command.add_argument("files", nargs="+", metavar="FILE", help="MP3, Ogg, FLAC or WAV")

@@ -6,6 +6,8 @@ from pathlib import Path
 from mirdl.commands.common import load_dataset
 from mirdl.errors import MirdlError
 
+SHOWN = 50  # bad files that a check prints
+
 
 def list_sets(options):
     """Print the table of data sets."""
@@ -32,11 +34,14 @@ def check(options):
     dataset = load_dataset(options)
     print(dataset)
     faults = datasets.check(dataset, progress=not options.quiet)
-    for path, reason in faults[["path", "reason"]].itertuples(index=False):
+    for path, reason in faults[["path", "reason"]].head(SHOWN).itertuples(index=False):
         print(f"{path}: {reason}")
-    kinds = ", ".join(f"{n} {kind}" for kind, n in faults["kind"].value_counts().items())
+    if len(faults) > SHOWN:
+        print(f"… and {len(faults) - SHOWN} more; --report FILE lists them all")
+    bad = faults["kind"][faults["kind"] != "table"]
+    kinds = ", ".join(f"{n} {kind}" for kind, n in bad.value_counts().items())
     print(
-        f"{dataset.clips['path'].nunique()} files, {len(faults)} of them cannot be used"
+        f"{dataset.clips['path'].nunique()} files, {len(bad)} of them cannot be used"
         + (f": {kinds}" if kinds else "")
     )
     if options.report:

@@ -76,7 +76,8 @@ def evaluate(options):
     if options.csv:
         print(result.table.to_csv(lineterminator="\n"), end="")
     else:
-        print(result.table.round(3).to_string())
+        if not options.brief:
+            print(result.table.round(3).to_string())
         _print_scores([result])
         _print_published(options, saved, whole, [result], options.part)
 

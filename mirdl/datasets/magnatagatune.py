@@ -241,7 +241,8 @@ def verify(dataset, reference=None):
     Returns
     -------
     list of (str, str)
-        A table and what differs in it; empty where all is as published, or nothing is at hand.
+        A table and what differs in it; empty where all is as published, nothing is at hand, or
+        no clip is one of the published ones (a rehearsal in the same layout).
     """
     shared = shared_folder()
     if reference is None and (shared is None or not (shared / "magnatagatune").is_dir()):
@@ -252,6 +253,8 @@ def verify(dataset, reference=None):
     faults = []
 
     index = read_table(reference / "index_mtt.tsv", sep="\t", header=None, index_col=0)[1]
+    if index.index.intersection(table.index.difference(EMPTY)).empty:
+        return []
     moved = index.index[table["mp3_path"].reindex(index.index) != index]
     if len(moved):
         faults.append(f"{len(moved)} clips have another path than published, first {moved[0]}")

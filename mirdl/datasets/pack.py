@@ -31,7 +31,7 @@ from tqdm.auto import tqdm
 
 from mirdl import audio
 from mirdl.errors import AudioError, DataError
-from mirdl.paths import cache_folder, signature
+from mirdl.paths import cache_folder, room_for, signature
 
 AUDIO, JOURNAL = "audio.i16", "journal.jsonl"
 
@@ -44,8 +44,8 @@ def pack(dataset, folder=None, workers=None, progress=True, rate=None):
     dataset : Dataset
         Needs ``name``, ``sample_rate`` and ``clips`` with clip_id, path, start and end.
     folder : path-like, optional
-        Default: ``packs/<name>-<rate>`` in the cache folder. A file whose size or time of change
-        differs is decoded again.
+        Default: ``packs/<name>-<rate>`` in the cache folder. A file whose size or time of
+        change differs is decoded again; of a file that is gone, what is packed stays.
     workers : int, optional
         Threads that decode (libsndfile, soxr and numpy all work outside Python's lock). Default:
         one per core. The pack is the same whatever their number.
@@ -71,10 +71,11 @@ def pack(dataset, folder=None, workers=None, progress=True, rate=None):
     with FileLock(folder / "lock"):  # two notebooks may pack the same data at once
         entries = _resume(folder, rate)
         paths = dataset.clips["path"].unique()
-        stale = [p for p in paths if p not in entries or entries[p]["file"] != signature(p)]
+        stale = [path for path in paths if _is_stale(path, entries)]
         workers = workers or os.cpu_count() or 1
         title, quiet = f"pack {dataset.name}", not (progress and stale)
         with (
+            room_for(folder / AUDIO),
             open(folder / AUDIO, "ab") as samples_file,
             open(folder / JOURNAL, "a", encoding="utf-8") as journal,
             tqdm(total=len(stale), desc=title, unit="file", disable=quiet) as bar,
@@ -316,6 +317,16 @@ def _resampler(packed_rate, rate, device):
     from torchaudio.transforms import Resample  # where it does not import, packs still work
 
     return Resample(packed_rate, rate, lowpass_filter_width=64, rolloff=0.9475937).to(device)
+
+
+def _is_stale(path, entries):
+    """Whether a file must be decoded; one that is gone keeps what was packed of it."""
+    if path not in entries:
+        return True
+    found = signature(path)
+    if found is None and entries[path].get("samples"):
+        return False
+    return entries[path]["file"] != found
 
 
 def _decoded(paths, rate, workers):
