@@ -273,12 +273,13 @@ def in_segments(dataset, n_samples, progress=True):
     Dataset
         Without the clips that cannot be read. Clip ids end in ``:0``, ``:1``, …
     """
-    lengths = pack(dataset, progress=progress).lengths
+    rate = dataset.sample_rate
+    lengths = np.round(pack(dataset, progress=progress).seconds * rate).astype(int)
     counts = np.where(lengths > 0, np.maximum(lengths // n_samples, 1), 0)
     rows = np.repeat(np.arange(len(dataset)), counts)
     segment = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
     whole = dataset.select(rows)
-    clips, seconds = whole.clips.copy(), n_samples / dataset.sample_rate
+    clips, seconds = whole.clips.copy(), n_samples / rate
     clips["clip_id"] = [f"{name}:{i}" for name, i in zip(clips["clip_id"], segment, strict=True)]
     cut = lengths[rows] >= n_samples
     clips.loc[cut, "end"] = clips["start"][cut] + (segment[cut] + 1) * seconds

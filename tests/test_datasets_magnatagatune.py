@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mirdl import audio, datasets
+from mirdl import audio, datasets, published_scores
 from mirdl.datasets import magnatagatune
 from mirdl.datasets.magnatagatune import EMPTY, TOP_50
 from mirdl.errors import DataError
@@ -301,3 +301,17 @@ def test_the_other_release_orders_tags_differently(shared):
     spaced = ["".join(f" {c.lower()}" if c.isupper() else c for c in tag) for tag in other]
     assert sorted(spaced) == sorted(TOP_50)
     assert [i for i in range(50) if spaced[i] != TOP_50[i]] == [47, 48]
+
+
+@pytest.mark.real_data
+def test_scores_on_the_real_clips_are_comparable(published):
+    """Also where only the labels differ, they are not."""
+    dataset = datasets.load("magnatagatune", root=published)
+    assert published_scores.other_data(dataset, "folder") == []
+    clean = datasets.load("magnatagatune", split="clean", root=published)
+    assert published_scores.other_data(clean, "clean") == ["15,244 of 15,247 train clips"]
+    copy = published_scores.TEST_DIGESTS["clean"]
+    assert published_scores._digest(clean.subset("test")) == copy
+    dataset.targets[-1] = 1 - dataset.targets[-1]
+    reasons = published_scores.other_data(dataset, "folder")
+    assert reasons == ["test clips or labels of another data set"]

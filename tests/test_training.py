@@ -15,6 +15,7 @@ from torch import nn
 from mirdl import models, training
 from mirdl.errors import CheckpointError, MirdlError
 from mirdl.models.blocks import Tagger
+from mirdl.optimisation import make_optimizer
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +60,27 @@ def test_same_seed_same_numbers(folder):
     assert not equal(run(dataset), run(dataset, seed=1))
 
 
+def test_defaults_are_a_plain_loop_to_the_last_bit(folder):
+    """Crops are a function of (seed, lap, clip), their order of (seed, lap); Adam at 1e-3."""
+    dataset = tones(folder)
+    model, _ = run(dataset, n_steps=4, steps_per_epoch=4, seed=5)  # 16 clips: two laps
+    train, plain = dataset.subset("train"), network()
+    audio, clips = training.pack(train, progress=False), np.arange(16)
+    plain.front_end.fit_normalisation([audio.crops(clips, plain.n_samples, 5, 0)])
+    updates = torch.optim.Adam(plain.parameters(), lr=1e-3)
+    for lap in range(2):
+        order = np.random.default_rng([5, lap]).permutation(clips)
+        for batch in (order[:8], order[8:]):
+            logits = plain(audio.crops(batch, plain.n_samples, 5, lap))
+            targets = torch.from_numpy(train.targets[batch])
+            loss = nn.functional.binary_cross_entropy_with_logits(logits, targets)
+            updates.zero_grad()
+            loss.backward()
+            updates.step()
+    for ours, theirs in zip(model.state_dict().values(), plain.state_dict().values(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
 def test_normalisation_is_fitted_on_training_clips(folder):
     dataset = tones(folder)
     valid = dataset.subset("valid")
@@ -68,6 +90,8 @@ def test_normalisation_is_fitted_on_training_clips(folder):
     training.fit(b, louder, valid.select([0, 1]), n_steps=1, progress=False, device="cpu")
     assert a.front_end.mean.abs().max() > 0
     assert torch.equal(a.front_end.mean, b.front_end.mean)
+    training.fit(a, valid, valid, n_steps=1, normalise=False, progress=False, device="cpu")
+    assert torch.equal(a.front_end.mean, b.front_end.mean)  # trained before: left as it was
 
 
 def test_best_weights_are_kept(folder):
@@ -80,6 +104,24 @@ def test_best_weights_are_kept(folder):
     )
     assert (metric, score) == ("roc_auc", pytest.approx(best))
     assert loss == pytest.approx(history["valid_loss"][history["valid_roc_auc"] == best].min())
+
+
+def test_best_is_by_metric_or_by_loss(folder, monkeypatch):
+    """Three epochs: the second has the best metric, the third the lowest loss."""
+    dataset, numbers = tones(folder), [(0.6, "roc_auc", 0.7), (0.5, "roc_auc", 0.9)]
+    numbers.append((0.4, "roc_auc", 0.8))
+    kept = {}
+    for best_by in ("metric", "loss"):
+        weights, answers = [], iter(numbers)
+
+        def validate(model, *_, weights=weights, answers=answers):
+            weights.append(model.conv1.conv.weight.detach().clone())
+            return next(answers)
+
+        monkeypatch.setattr(training, "_validate", validate)
+        model, _ = run(dataset, best_by=best_by)
+        kept[best_by] = [torch.equal(model.conv1.conv.weight, each) for each in weights]
+    assert kept == {"metric": [False, True, False], "loss": [False, False, True]}
 
 
 def test_patience_stops_early(folder):
@@ -108,6 +150,20 @@ def test_schedules(folder, schedule, last):
     assert rates.is_monotonic_decreasing
 
 
+def test_a_schedule_may_be_a_function_of_the_step(folder):
+    options = {"n_steps": 4, "steps_per_epoch": 2, "learning_rate": 1e-3}
+    _, history = run(tones(folder), schedule=lambda step: 1 / (1 + step), **options)
+    assert history["learning_rate"].tolist() == pytest.approx([1e-3, 1e-3 / 3])
+
+
+def test_a_plateau_is_as_long_as_it_is_said_to_be(folder):
+    options = {"n_steps": 7, "steps_per_epoch": 1, "learning_rate": 1e-6, "schedule": "plateau"}
+    _, history = run(tones(folder), plateau_epochs=2, **options)
+    assert (history["learning_rate"] / 1e-6).tolist() == pytest.approx(
+        [1, 1, 1, 0.5, 0.5, 0.25, 0.25]
+    )
+
+
 def moved(model):
     """How far each weight is from where `network` starts it."""
     after, before = model.state_dict(), network().state_dict()
@@ -118,6 +174,28 @@ def moved(model):
 def test_optimizers(folder, optimizer):
     model, _ = run(tones(folder), n_steps=1, optimizer=optimizer)
     assert all(distance > 0 for distance in moved(model))
+
+
+def test_momentum_is_that_of_sgd(folder):
+    options = {"n_steps": 2, "steps_per_epoch": 2, "optimizer": "sgd", "learning_rate": 0.1}
+    usual, _ = run(tones(folder), **options)
+    same, _ = run(tones(folder), momentum=0.9, **options)
+    without, _ = run(tones(folder), momentum=0.0, **options)
+    assert moved(usual) == moved(same)
+    assert all(a < b for a, b in zip(moved(without), moved(usual), strict=True))
+
+
+def test_decay_may_spare_all_but_kernels():
+    model = network()
+    for parameter in model.parameters():
+        nn.init.ones_(parameter)
+        parameter.grad = torch.zeros_like(parameter)
+    updates = make_optimizer(
+        "sgd", list(model.parameters()), 0.1, weight_decay=0.5, decay_kernels_only=True
+    )
+    updates.step()
+    for name, parameter in model.named_parameters():
+        assert bool((parameter < 1).all()) == name.endswith("weight"), name
 
 
 def test_gradient_is_clipped(folder):
@@ -179,6 +257,7 @@ def test_unreadable_clips_are_left_out(tmp_path):
         ({"optimizer": "magic"}, "optimizer 'magic'.*adam"),
         ({"schedule": "magic"}, "schedule 'magic'.*cosine"),
         ({"precision": "fp8"}, "precision 'fp8'.*bf16"),
+        ({"best_by": "luck"}, "best_by 'luck'.*metric, loss"),
         ({"n_steps": 0}, "n_steps must be at least 1"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"learning_rate": 1e30}, "training loss is .*learning rate"),

@@ -151,9 +151,9 @@ class Pack:
         return self._lengths > 0
 
     @property
-    def lengths(self):
-        """Samples of each clip, int (n_clips,); 0 where it is not usable."""
-        return self._lengths
+    def seconds(self):
+        """Length of each clip, float (n_clips,); 0 where it is not usable."""
+        return self._lengths / self.sample_rate
 
     @property
     def n_bytes(self):
