@@ -310,8 +310,8 @@ def test_scores_on_the_real_clips_are_comparable(published):
     assert published_scores.other_data(dataset, "folder") == []
     clean = datasets.load("magnatagatune", split="clean", root=published)
     assert published_scores.other_data(clean, "clean") == ["15,244 of 15,247 train clips"]
-    copy = published_scores.TEST_DIGESTS["clean"]
-    assert published_scores._digest(clean.subset("test")) == copy
-    dataset.targets[-1] = 1 - dataset.targets[-1]
+    truth = published_scores.TEST_DIGESTS["clean"]
+    assert published_scores._digest(clean.subset("test")) == truth
+    dataset.targets[np.argmax(dataset.clips["split"] == "test"), 0] += 1
     reasons = published_scores.other_data(dataset, "folder")
     assert reasons == ["test clips or labels of another data set"]
