@@ -49,7 +49,7 @@ render: $(READY) ## render the embedded data again and compare it with the commi
 lock: ## resolve requirements.lock again (needs uv)
 	echo 'torch==2.13.0' > requirements.in
 	uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --no-header \
-		--no-annotate --extra render --extra test --constraint requirements.in \
+		--no-annotate --extra render --extra shards --extra test --constraint requirements.in \
 		--output-file requirements.out pyproject.toml
 	grep '^#' requirements.lock > requirements.in
 	grep -Ev '^(nvidia|cuda|triton)' requirements.out >> requirements.in

@@ -19,6 +19,7 @@ from test_doctor import run_blocked
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
+NEEDED = PROJECT["dependencies"] + EXTRAS["render"] + EXTRAS["shards"] + EXTRAS["test"]
 NOTEBOOKS = sorted(
     path for path in ROOT.glob("notebooks/**/*.ipynb") if ".ipynb_checkpoints" not in path.parts
 )
@@ -76,7 +77,7 @@ def test_conda_environment_is_in_step_with_the_project():
     environment.remove("pip")
     there = {Requirement(line).name: Requirement(line) for line in environment + by_pip}
     needed = {"python": f"python{PROJECT['requires-python']}"}
-    for line in PROJECT["dependencies"] + EXTRAS["render"] + EXTRAS["test"]:
+    for line in NEEDED:
         name = Requirement(line).name
         conda = name if line in by_pip else CONDA.get(name, name)
         needed[conda] = line.replace(name, conda, 1)
@@ -95,7 +96,7 @@ def test_lock_pins_everything_for_every_platform():
         assert not re.match(r"nvidia|cuda|triton", pin.name), pin
         assert pin.url is None
     versions = {canonicalize_name(pin.name): pin.specifier for pin in pins}
-    for line in PROJECT["dependencies"] + EXTRAS["render"] + EXTRAS["test"]:
+    for line in NEEDED:
         needed = Requirement(line)
         (pinned,) = versions[canonicalize_name(needed.name)]
         assert needed.specifier.contains(pinned.version), f"{pinned} is not {needed}"

@@ -323,29 +323,3 @@ def test_damaged_and_foreign_states_are_refused(folder, tmp_path):
         state.write_bytes(bad)
         with pytest.raises(CheckpointError, match=r"state\.pt: damaged"):
             run(dataset, n_epochs=1, folder=tmp_path)
-
-
-TWO = """
-import sys
-sys.path.insert(0, {tests!r})
-import torch
-from test_training import run
-from tones import tones
-model, history = run(tones({data!r}))
-if torch.distributed.get_rank() == 0:
-    torch.save([model.state_dict(), history["train_loss"].tolist()], {result!r})
-"""
-
-
-def test_two_processes_equal_one(folder, tmp_path):
-    script, result = tmp_path / "two.py", tmp_path / "two.pt"
-    tests = str(Path(__file__).parent)
-    script.write_text(TWO.format(tests=tests, data=str(folder), result=str(result)))
-    command = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    subprocess.run([sys.executable, *command, script], env=environment, check=True)
-    weights, losses = torch.load(result, weights_only=True)
-    model, history = run(tones(folder))
-    assert losses == pytest.approx(history["train_loss"].tolist(), abs=1e-6)
-    for name, value in model.state_dict().items():
-        torch.testing.assert_close(weights[name], value, rtol=0, atol=1e-5)

@@ -1,4 +1,4 @@
-"""``mirdl data``: list, fetch, check, pack and render data sets."""
+"""``mirdl data``: list, fetch, check, pack, shard and render data sets."""
 
 import csv
 from pathlib import Path
@@ -60,6 +60,21 @@ def pack_set(options):
     print(
         f"{packed.folder}: {packed.usable.sum()} of {len(packed)} clips, {packed.n_bytes:,} bytes"
     )
+
+
+def shards(options):
+    """Write one part of a data set as tar files for object storage, for `ShardReader`."""
+    from mirdl.datasets import shards
+    from mirdl.paths import cache_folder
+
+    dataset = load_dataset(options).subset(options.part)
+    name = f"{dataset.name}-{dataset.sample_rate}-{options.part}"
+    folder = Path(options.folder or cache_folder() / "shards" / name)
+    skipped = shards.write(dataset, folder, options.clips_per_shard, progress=not options.quiet)
+    for path, reason in skipped.items():
+        print(f"{path}: {reason}")
+    written = shards.ShardReader(folder, n_samples=1, batch_size=1)
+    print(f"{folder}: {written.about['clips']} clips in {len(written.shards)} shards")
 
 
 def render(options):
