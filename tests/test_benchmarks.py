@@ -19,7 +19,7 @@ def benchmarks(monkeypatch):
     """Import from benchmarks/, as its scripts do."""
     monkeypatch.syspath_prepend(str(FOLDER))
     yield importlib.import_module
-    for name in ("models", "transcription"):
+    for name in ("models", "scale", "transcription"):
         sys.modules.pop(name, None)
 
 
@@ -80,3 +80,31 @@ def test_the_benchmark_of_networks_runs_and_saves(benchmarks, monkeypatch, tmp_p
     assert training["fp32_ratio"] == pytest.approx(training["fp32"] / training["plain"], rel=0.01)
     assert inference["gigaflop_per_clip"] == pytest.approx(4.3, rel=0.05)
     assert training["gigaflop_per_clip"] == pytest.approx(13, rel=0.05)
+
+
+def test_scale_is_arithmetic_on_what_was_measured(benchmarks, tmp_path, capsys, monkeypatch):
+    scale = benchmarks("scale")
+    nothing = scale.project(1000, 36.0, {})
+    assert nothing["music, hours"] == 10
+    assert nothing["packed, GB"] == pytest.approx(1.152)  # 36,000 s of 32,000 bytes
+    assert nothing["shards of 128 clips"] == 8
+    assert nothing["packed on one core, hours"] is None
+    found = scale.project(1000, 36.0, {"pack": 10.0, "gpu": 2.0}, price=3.0)
+    assert found["packed on one core, hours"] == 1
+    assert found["packed on 16 cores, hours"] == 1 / 16
+    assert found["100 epochs on one GPU, hours"] == pytest.approx(1000 * 100 / 2 / 3600)
+    assert found["100 epochs on one GPU, cost"] == pytest.approx(1000 * 100 / 2 / 3600 * 3)
+    assert scale.rates(tmp_path) == {}
+    assert scale.table({}).count("not measured") == 3 * sum(v is None for v in nothing.values())
+    monkeypatch.setattr(sys, "argv", ["scale.py", "--rate", "1000", "--price", "2"])
+    scale.main()
+    assert "| 100 epochs on one GPU, cost | 1 |" in capsys.readouterr().out
+
+
+def test_the_page_about_scale_shows_the_committed_rates(benchmarks):
+    scale = benchmarks("scale")
+    page = (FOLDER.parent / "docs" / "scale.md").read_text(encoding="utf-8")
+    advice = "run python benchmarks/scale.py --fill"
+    assert scale.BLOCK.search(page)[0].split("\n", 1)[1].startswith(scale.table(scale.rates())), (
+        advice
+    )
