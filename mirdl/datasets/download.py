@@ -229,7 +229,9 @@ def _at_fault(archive, member):
     if member is None:
         return parts.paths[-1]  # where the table of contents is
     end = member.header_offset + member.compress_size
-    touched = np.searchsorted(parts.ends, [member.header_offset, end], side="right")
+    if end > parts.ends[-1]:
+        return parts.paths[-1]  # the table of contents is wrong
+    touched = np.searchsorted(parts.ends, [member.header_offset, end - 1], side="right")
     return " or ".join(dict.fromkeys(str(parts.paths[k]) for k in touched))
 
 
