@@ -19,7 +19,7 @@ def benchmarks(monkeypatch):
     """Import from benchmarks/, as its scripts do."""
     monkeypatch.syspath_prepend(str(FOLDER))
     yield importlib.import_module
-    for name in ("models", "scale", "transcription"):
+    for name in ("models", "pipeline", "scale", "transcription"):
         sys.modules.pop(name, None)
 
 
@@ -107,3 +107,21 @@ def test_the_page_about_scale_shows_the_committed_rates(benchmarks):
     shown = scale.BLOCK.search(page)[0].splitlines()[1:-1]
     expected = scale.table(scale.rates()).splitlines()
     assert shown == expected, "run python benchmarks/scale.py --fill"
+
+
+def test_the_benchmark_of_the_pipeline_runs_and_saves(benchmarks, monkeypatch, tmp_path, capsys):
+    script = benchmarks("pipeline")
+    monkeypatch.setenv("MIRDL_RESULTS", str(tmp_path))
+    options = ["--no-render", "--clips", "12", "--steps", "1", "--network", "dieleman_spectrogram"]
+    monkeypatch.setattr(sys, "argv", ["pipeline.py", "--save", *options])
+    script.main()
+    printed = capsys.readouterr().out
+    assert "unpacked 3.01, pack 24.1" in printed  # as large as the original
+    record = json.loads((tmp_path / "benchmarks" / "pipeline.json").read_text())
+    stages = [row["stage"].split(",")[0].split(":")[0] for row in record["rows"]]
+    assert list(dict.fromkeys(stages)) == [
+        "write MP3", "archive and checksums", "get", "check", "pack", "train", "evaluate",
+    ]  # fmt: skip
+    for row in record["rows"]:
+        hours = row["seconds_a_unit"] * row["units_of_the_full_set"] / 3600
+        assert row["core_hours"] == pytest.approx(hours, abs=0.5, rel=0.1)
