@@ -220,7 +220,7 @@ def fit(
     network, updates = accelerator.prepare(model, updates)
     if state and accelerator.scaler:
         accelerator.scaler.load_state_dict(state["scaler"])
-    forward = _compiled(network, compile) if compile else network
+    forward = _compiled(network, model, compile) if compile else network
 
     quiet = not (progress and accelerator.is_main_process)
     generator = torch.Generator(device=accelerator.device)  # of what augments
@@ -287,7 +287,8 @@ def fit(
         batches.close()
         # Give the model back as it came: accelerate has wrapped its forward in autocast.
         accelerator.unwrap_model(network, keep_fp32_wrapper=False)
-        vars(model).pop("forward", None)
+        for wrapped in filter(None, (model, model.front_end)):
+            vars(wrapped).pop("forward", None)
         processes.restore(norms)
     if "weights" in best:
         model.load_state_dict(best["weights"])
@@ -332,11 +333,13 @@ def _accelerator(precision, device):
         raise MirdlError(f"precision {precision!r} cannot be used here: {error}") from error
 
 
-def _compiled(network, mode):
-    """Compile a network; `network` itself stays as it is, and so do the names of its weights."""
+def _compiled(network, model, mode):
+    """Compile a network but for its front end, whose complex numbers inductor cannot compile."""
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
     if shutil.which(compiler) is None:
         raise MirdlError(f"compile needs a C++ compiler, and there is no {compiler} on the path")
+    if model.front_end is not None:
+        model.front_end.forward = torch.compiler.disable(model.front_end.forward)
     return torch.compile(network, mode=None if mode is True else mode)
 
 

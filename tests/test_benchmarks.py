@@ -19,7 +19,7 @@ def benchmarks(monkeypatch):
     """Import from benchmarks/, as its scripts do."""
     monkeypatch.syspath_prepend(str(FOLDER))
     yield importlib.import_module
-    for name in ("models", "pipeline", "scale", "transcription"):
+    for name in ("models", "gpu", "pipeline", "resampling", "scale", "transcription"):
         sys.modules.pop(name, None)
 
 
@@ -125,3 +125,37 @@ def test_the_benchmark_of_the_pipeline_runs_and_saves(benchmarks, monkeypatch, t
     for row in record["rows"]:
         hours = row["seconds_a_unit"] * row["units_of_the_full_set"] / 3600
         assert row["core_hours"] == pytest.approx(hours, abs=0.5, rel=0.1)
+
+
+def test_the_benchmark_of_training_runs_and_saves(benchmarks, monkeypatch, tmp_path, capsys):
+    script = benchmarks("gpu")
+    monkeypatch.setenv("MIRDL_RESULTS", str(tmp_path))
+    command = "gpu.py --device cpu --shrink --save --networks sample_cnn"
+    monkeypatch.setattr(sys, "argv", command.split())
+    script.main()
+    record = json.loads((tmp_path / "benchmarks" / "gpu-cpu.json").read_text())
+    plain, ours = record["rows"]
+    assert (plain["system"], ours["system"]) == ("plain", "fp32")
+    assert ours["ratio"] == pytest.approx(
+        ours["clips_per_second"] / plain["clips_per_second"], rel=0.01
+    )
+    for row in record["rows"]:
+        assert row["data"] + row["mel"] + row["step"] == pytest.approx(1, abs=1e-3)
+        assert row["seconds_per_step"] * row["clips_per_second"] == pytest.approx(2, rel=0.01)
+    capsys.readouterr()
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--table"])
+    script.main()
+    table = capsys.readouterr().out
+    assert table.count("not measured") == len(script.speed.DEVICES)
+    assert script.speed.COMMAND in table
+    assert "sample_cnn" in table
+
+
+def test_the_benchmark_of_resampling_runs_and_saves(benchmarks, monkeypatch, tmp_path):
+    script = benchmarks("resampling")
+    monkeypatch.setenv("MIRDL_RESULTS", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", "resampling.py --save --tracks 2".split())
+    script.main()
+    record = json.loads((tmp_path / "benchmarks" / "resampling.json").read_text())
+    assert [row["rate"] for row in record["rows"]] == list(script.RATES)
+    assert all(row["worst_db"] < -25 for row in record["rows"])

@@ -133,7 +133,9 @@ def test_readme_names_only_commands_that_exist():
     assert {"lab", "test"} <= named <= targets
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "pipeline", "tag", "models", "data", "doctor"])
+@pytest.mark.parametrize(
+    "command", ["train", "evaluate", "pipeline", "tag", "models", "data", "doctor"]
+)
 def test_readme_shows_every_command_of_the_command_line(command):
     assert f"mirdl {command}" in (ROOT / "README.md").read_text(encoding="utf-8")
 
