@@ -154,7 +154,7 @@ def test_the_benchmark_of_training_runs_and_saves(benchmarks, monkeypatch, tmp_p
 def test_the_benchmark_of_resampling_runs_and_saves(benchmarks, monkeypatch, tmp_path):
     script = benchmarks("resampling")
     monkeypatch.setenv("MIRDL_RESULTS", str(tmp_path))
-    monkeypatch.setattr(sys, "argv", "resampling.py --save --tracks 2".split())
+    monkeypatch.setattr(sys, "argv", ["resampling.py", "--save", "--tracks", "2"])
     script.main()
     record = json.loads((tmp_path / "benchmarks" / "resampling.json").read_text())
     assert [row["rate"] for row in record["rows"]] == list(script.RATES)
