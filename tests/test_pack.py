@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirdl import audio
-from mirdl.datasets.pack import AUDIO, JOURNAL, Pack, _keys, _mix, _uniform, pack
+from mirdl.datasets import draws
+from mirdl.datasets.pack import AUDIO, JOURNAL, Pack, pack
 from mirdl.errors import AudioError, DataError
 from mirdl.features import front_end
 
@@ -190,17 +191,17 @@ def test_whole_clip_and_short_clips(small, store):
 
 @given(st.integers(0, 2**32), st.integers(0, 10_000))
 def test_hash_is_uniform_enough(seed, epoch):
-    keys = _keys([f"{i:04d}" for i in range(1000)])
-    u = _uniform(seed, epoch, keys)
+    keys = draws.keys([f"{i:04d}" for i in range(1000)])
+    u = draws.uniform(seed, epoch, keys)
     assert ((u >= 0) & (u < 1)).all()
     counts = np.histogram(u, bins=10, range=(0, 1))[0]
     assert ((counts - 100.0) ** 2 / 100).sum() < 60  # chi-square, 9 degrees: p < 1e-8
-    assert abs(np.corrcoef(u, _uniform(seed, epoch + 1, keys))[0, 1]) < 0.25
+    assert abs(np.corrcoef(u, draws.uniform(seed, epoch + 1, keys))[0, 1]) < 0.25
 
 
 def test_hash_is_fixed():
     """Resumed runs of another version must draw the same crops: these numbers may not change."""
-    u = _uniform(7, 3, _keys(["0001-0", "0001-1", "abc"]))
+    u = draws.uniform(7, 3, draws.keys(["0001-0", "0001-1", "abc"]))
     np.testing.assert_allclose(
         u, [0.3603175263313164, 0.49439795716014856, 0.01146584870662437], rtol=1e-12
     )
@@ -211,7 +212,7 @@ def test_splitmix_reference():
     golden = np.uint64(0x9E3779B97F4A7C15)
     states = np.uint64(1234567) + np.arange(3, dtype=np.uint64) * golden
     expected = [6457827717110365317, 3203168211198807973, 9817491932198370423]
-    assert _mix(states).tolist() == expected
+    assert draws.scatter(states).tolist() == expected
 
 
 def test_pickles_by_path(small, store):

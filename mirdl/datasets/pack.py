@@ -14,13 +14,10 @@ is not stated yet.
 """
 
 import copy
-import hashlib
 import json
 import os
 import warnings
 import zlib
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -30,6 +27,7 @@ from filelock import FileLock
 from tqdm.auto import tqdm
 
 from mirdl import audio
+from mirdl.datasets import decoding, draws
 from mirdl.errors import AudioError, DataError
 from mirdl.paths import cache_folder, room_for, signature
 
@@ -81,7 +79,7 @@ def pack(dataset, folder=None, workers=None, progress=True, rate=None):
             tqdm(total=len(stale), desc=title, unit="file", disable=quiet) as bar,
         ):
             end = samples_file.tell() // 2
-            for path, samples, entry in _decoded(stale, rate, workers):
+            for path, samples, entry in decoding.decode(stale, rate, workers):
                 if samples is not None:
                     entry["start"] = end
                     end += len(samples)
@@ -140,7 +138,7 @@ class Pack:
                 self._faults[i] = path, span
             else:
                 self._starts[i], self._lengths[i] = span
-        self._keys = _keys(clips["clip_id"])
+        self._keys = draws.keys(clips["clip_id"])
         self._open()
 
     def __len__(self):
@@ -220,7 +218,7 @@ class Pack:
         self._refuse_faults(indices)
         lengths = self._lengths[indices]
         n_starts = np.maximum(lengths - n_packed, 0) + 1
-        first = (_uniform(seed, epoch, self._keys[indices]) * n_starts).astype(np.int64)
+        first = (draws.uniform(seed, epoch, self._keys[indices]) * n_starts).astype(np.int64)
         return self._at[indices] + first, lengths if (lengths < n_packed).any() else None
 
     def gather(self, starts, lengths, n_samples):
@@ -329,40 +327,6 @@ def _is_stale(path, entries):
     return entries[path]["file"] != found
 
 
-def _decoded(paths, rate, workers):
-    """Yield (path, int16 samples or None, journal entry), in order, a few files ahead."""
-    with ThreadPoolExecutor(workers) as pool:
-        waiting = deque()
-        try:
-            for path in paths:
-                waiting.append((path, pool.submit(_decode, path, rate)))
-                if len(waiting) > 2 * workers:
-                    path, result = waiting.popleft()
-                    yield path, *result.result()
-            while waiting:
-                path, result = waiting.popleft()
-                yield path, *result.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _decode(path, rate):
-    entry = {"file": signature(path)}
-    try:
-        samples = audio.to_int16(audio.load(path, rate))
-    except AudioError as error:
-        return None, {**entry, "reason": error.reason}
-    peaks = np.maximum.reduceat(np.abs(samples), np.arange(0, len(samples), rate))
-    return samples, {
-        **entry,
-        "samples": len(samples),
-        "crc32": zlib.crc32(samples),
-        "sounding": "".join(
-            "01"[int(peak >= 32768 * audio.SILENCE)] for peak in peaks
-        ),  # a second each
-    }
-
-
 def _read(folder, rate):
     """Return the entries by path, how many bytes of the journal are whole, and their samples."""
     entries, n_bytes, end = {}, 0, 0
@@ -413,22 +377,3 @@ def _span(entry, clip_id, start, end, rate):
     if "1" not in entry["sounding"][first // rate : -(-last // rate)]:
         return f"clip {clip_id}: silent"
     return entry["start"] + first, last - first
-
-
-def _keys(clip_ids):
-    digests = b"".join(hashlib.blake2b(str(i).encode(), digest_size=8).digest() for i in clip_ids)
-    return np.frombuffer(digests, dtype="<u8")
-
-
-def _mix(x):
-    """Splitmix64: scatter 64-bit counters over all 64-bit numbers [Steele et al., OOPSLA 2014]."""
-    x = x + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
-
-
-def _uniform(seed, epoch, keys):
-    """Return numbers in [0, 1), a function of (seed, epoch, key)."""
-    seed, epoch = (np.array([n % 2**64], dtype=np.uint64) for n in (seed, epoch))
-    return (_mix(keys + _mix(epoch + _mix(seed))) >> np.uint64(11)) * 2.0**-53

@@ -22,7 +22,8 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 from tqdm.auto import tqdm
 
-from mirdl.datasets.pack import _keys, _uniform, pack
+from mirdl.datasets import draws
+from mirdl.datasets.pack import pack
 from mirdl.errors import DataError, MirdlError
 from mirdl.paths import write_atomically
 
@@ -187,7 +188,9 @@ class ShardReader(IterableDataset):
     def _collate(self, batch):
         ids, waves, targets = zip(*batch, strict=True)
         spare = np.array([max(len(wave) - self.n_samples, 0) for wave in waves])
-        first = (_uniform(self.seed, self.epoch, _keys(ids)) * (spare + 1)).astype(np.int64)
+        first = (draws.uniform(self.seed, self.epoch, draws.keys(ids)) * (spare + 1)).astype(
+            np.int64
+        )
         crops = np.zeros((len(batch), self.n_samples), dtype=np.float32)
         for crop, wave, start in zip(crops, waves, first, strict=True):
             heard = wave[start : start + self.n_samples]
