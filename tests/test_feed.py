@@ -14,10 +14,10 @@ from test_training import AnyLength, equal, run
 from tones import RATE, tones
 
 from mirdl import training
-from mirdl.datasets import feed
 from mirdl.datasets.feed import Feed
 from mirdl.datasets.pack import AUDIO, pack
 from mirdl.errors import MirdlError
+from mirdl.paths import cache_folder
 
 SEED, BATCH = 3, 4
 
@@ -189,19 +189,19 @@ def test_more_samples_than_32_bits_count(tmp_path):
 # Other rates
 
 
-@pytest.mark.parametrize(("rate", "floor"), [(8_000, -30), (12_000, -30), (22_050, -40)])
-def test_one_pack_serves_other_rates(dataset, rate, floor):
-    """Against soxr on whole files the error is far below the music."""
+@pytest.mark.parametrize("rate", [8_000, 12_000, 22_050])
+def test_one_pack_serves_other_rates(dataset, rate):
+    """Against soxr on whole files the error is far below the music (benchmarks/resampling.py)."""
     dataset = replace(dataset, sample_rate=rate)
     exact, ours = pack(dataset, progress=False), pack(dataset, progress=False, rate=RATE)
     assert ours.folder.name == f"tones-{RATE}"
     assert (ours.sample_rate, ours.packed_rate) == (rate, RATE)
-    for i in range(3):
+    for i in np.flatnonzero(dataset.targets.any(axis=1))[:3]:  # the others are noise alone
         a, b = exact.clip(i), ours.clip(i)
         assert abs(len(a) - len(b)) <= 1
         middle = slice(rate // 4, rate)
         error = (a[middle] - b[middle]).square().mean() / a[middle].square().mean()
-        assert 10 * error.log10() < floor
+        assert 10 * error.log10() < -30
     for n_samples in (rate // 3, 2 * rate):
         crops = ours.crops([0, 3], n_samples, SEED, 0)
         assert crops.shape == (2, n_samples)
@@ -220,15 +220,13 @@ def test_crops_of_other_rates_are_parts_of_the_clip(dataset):
     assert ours.to("cpu").crops([1], 4_000, SEED, 0)[0].equal(crop)
 
 
-def test_training_from_packs_of_another_rate(dataset, monkeypatch):
-    dataset, decoded = replace(dataset, sample_rate=8_000), []
-    monkeypatch.setattr(feed, "AHEAD", 0)
-    model = AnyLength(3)
+def test_training_from_packs_of_another_rate(dataset):
+    dataset, model = replace(dataset, sample_rate=8_000), AnyLength(3)
     model.sample_rate = model.front_end.sample_rate = 8_000
     _, history = run(dataset, model, n_epochs=30, crop_seconds=0.5, learning_rate=0.05,
                      pack_rate=RATE)  # fmt: skip
     assert history["valid_roc_auc"].max() > 0.9
-    assert not decoded
+    assert [folder.name for folder in (cache_folder() / "packs").iterdir()] == [f"tones-{RATE}"]
 
 
 # Compilation
