@@ -40,7 +40,7 @@ def launch(launcher, *command):
     )
 
 
-def finished(process, seconds=120):
+def finished(process, seconds=600):
     out, err = process.communicate(timeout=seconds)
     assert process.returncode == 0, err
     return out
@@ -199,7 +199,7 @@ def test_slurm_script(register_tones, tmp_path):  # noqa: F811
         env=os.environ | job | {"MIRDL_RESULTS": str(tmp_path / "results")},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
