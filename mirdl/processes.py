@@ -20,6 +20,11 @@ def rank():
     return int(os.environ.get("RANK", 0))
 
 
+def started():
+    """Return how many processes were started together, whether or not they have met."""
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
 def use_cpu(device):
     """Say whether to train and score on the processor.
 
@@ -28,8 +33,7 @@ def use_cpu(device):
     """
     import torch
 
-    together = int(os.environ.get("WORLD_SIZE", 1)) > 1
-    return device == "cpu" or (together and not torch.cuda.is_available())
+    return device == "cpu" or (started() > 1 and not torch.cuda.is_available())
 
 
 def join(device=None):

@@ -95,6 +95,12 @@ def test_scale_is_arithmetic_on_what_was_measured(benchmarks, tmp_path, capsys, 
     assert found["100 epochs on one GPU, hours"] == pytest.approx(1000 * 100 / 2 / 3600)
     assert found["100 epochs on one GPU, cost"] == pytest.approx(1000 * 100 / 2 / 3600 * 3)
     assert scale.rates(tmp_path) == {}
+    stage = {"stage": "pack, 1 worker", "seconds_a_unit": 0.0291}
+    (tmp_path / "pipeline.json").write_text(json.dumps({"rows": [stage]}))
+    for gpu, rate in {"gpu-a": 900.0, "gpu-b": 500.0}.items():
+        row = {"network": "musicnn", "system": "bf16", "clips_per_second": rate}
+        (tmp_path / f"{gpu}.json").write_text(json.dumps({"rows": [row]}))
+    assert scale.rates(tmp_path) == {"pack": pytest.approx(1000), "gpu": 900.0}
     assert scale.table({}).count("not measured") == 3 * sum(v is None for v in nothing.values())
     monkeypatch.setattr(sys, "argv", ["scale.py", "--rate", "1000", "--price", "2"])
     scale.main()

@@ -1,5 +1,6 @@
 """Several processes, on one machine here, end with the numbers of one; each launch tests a lot."""
 
+import io
 import json
 import os
 import subprocess
@@ -266,6 +267,9 @@ def test_alone_nothing_changes(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert processes.use_cpu(None)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    assert cli.main(["pipeline", "magnatagatune", "--recipe", "won2020"]) == 2
+    assert "mirdl pipeline is one process" in sys.stderr.getvalue()
 
 
 def test_other_processes_keep_quiet(monkeypatch, capsys):

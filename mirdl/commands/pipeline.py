@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from mirdl import processes
 from mirdl.errors import MirdlError
 
 
@@ -31,6 +32,8 @@ def pipeline(options):
     Interrupted anywhere and called again, it goes on where it was. Clips that cannot be used are
     reported by the check, and left out.
     """
+    if processes.started() > 1:
+        raise MirdlError("mirdl pipeline is one process; start several for `mirdl train` alone")
     folder = Path(options.folder or _folder_name(options))
     root = _root(options)
     state_file = folder / "pipeline.json"
