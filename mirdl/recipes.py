@@ -227,7 +227,7 @@ def train(
     recipe = find(recipe) if isinstance(recipe, str) else recipe
     if recipe.every_segment:
         n_samples = training.crop_length(model, overrides.get("crop_seconds"))
-        train = in_segments(train, n_samples, progress)
+        train = in_segments(train, n_samples, progress, overrides.get("pack_rate"))
     histories, best = [], None
     for number, stage in enumerate(recipe.stages, start=1):
         before = {name: value.detach().clone() for name, value in model.state_dict().items()}
@@ -257,7 +257,7 @@ def train(
     return pd.concat(histories, ignore_index=True)
 
 
-def in_segments(dataset, n_samples, progress=True):
+def in_segments(dataset, n_samples, progress=True, pack_rate=None):
     """Cut every clip into consecutive segments, each a clip of its own.
 
     Parameters
@@ -267,6 +267,8 @@ def in_segments(dataset, n_samples, progress=True):
     n_samples : int
         Length of a segment; the rest of a clip is left out, a clip that is shorter kept whole.
     progress : bool
+    pack_rate : int, optional
+        As in `mirdl.training.fit`.
 
     Returns
     -------
@@ -274,7 +276,7 @@ def in_segments(dataset, n_samples, progress=True):
         Without the clips that cannot be read. Clip ids end in ``:0``, ``:1``, …
     """
     rate = dataset.sample_rate
-    lengths = np.round(pack(dataset, progress=progress).seconds * rate).astype(int)
+    lengths = np.round(pack(dataset, progress=progress, rate=pack_rate).seconds * rate).astype(int)
     counts = np.where(lengths > 0, np.maximum(lengths // n_samples, 1), 0)
     rows = np.repeat(np.arange(len(dataset)), counts)
     segment = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
