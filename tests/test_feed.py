@@ -232,6 +232,7 @@ def test_training_from_packs_of_another_rate(dataset):
 # Compilation
 
 
+@pytest.mark.slow
 def test_compiled_training(dataset):
     if shutil.which("g++") is None:
         pytest.skip("torch.compile needs g++")
