@@ -30,6 +30,8 @@ from mirdl.paths import cache_folder
 
 #: Training artists of a point, and their number as a share of the embedded set's.
 SHARES = {15: 0.25, 30: 0.5, 60: 1, 120: 2, 240: 4}
+#: Clips of an artist: three tracks, three clips each.
+CLIPS = 9
 #: Tracks of the rendered set: eight times 53 artists, of whom eight times 30 are for training.
 N_TRACKS = 1272
 #: Models, and what differs from their defaults.
@@ -144,8 +146,70 @@ def point(seed, settings, name, share, times=1, **overrides):
 
 def curves(system):
     """Return the stored rows of a system by training artists: dict of int to list of dict."""
-    rows = {n: store.load("how_much_data", system, f"{n}_artists") for n in SHARES}
-    return {n: found for n, found in rows.items() if found}
+    rows = store.load("how_much_data", system)
+    found = {n: [row for row in rows if row["variant"] == f"{n}_artists"] for n in SHARES}
+    return {n: of_size for n, of_size in found.items() if of_size}
+
+
+def costs(gain=0.01):
+    """Return what a point of ROC-AUC costs each system at each size, in clips and core-minutes.
+
+    Parameters
+    ----------
+    gain : float
+        What is bought; 0.01 is a point.
+
+    Returns
+    -------
+    DataFrame
+        Columns system, artists (missing rows are left out), clips; roc_auc; minutes (of one
+        training and its test, on one core); clips_a_point: more clips for each point gained since
+        the row above, infinite where nothing was; minutes_a_point: for each point above chance.
+    """
+    lines = []
+    for system in SYSTEMS:
+        before = None
+        for n, rows in curves(system).items():
+            reached = np.mean([row["metrics"]["roc_auc"] for row in rows])
+            minutes = np.mean([row["core_minutes"] for row in rows])
+            line = {"system": system, "artists": n, "clips": CLIPS * n}
+            line |= {"roc_auc": reached, "minutes": minutes}
+            if before:
+                more, gained = (line[key] - before[key] for key in ("clips", "roc_auc"))
+                line["clips_a_point"] = _price(more, gained / gain)
+            line["minutes_a_point"] = _price(minutes, (reached - 0.5) / gain)
+            lines.append(line)
+            before = line
+    columns = ["system", "artists", "clips", "roc_auc", "minutes"]
+    return pd.DataFrame(lines, columns=[*columns, "clips_a_point", "minutes_a_point"])
+
+
+def _price(paid, points):
+    return paid / points if points > 0 else np.inf
+
+
+def leads(metric="roc_auc"):
+    """Return by how much the waveform leads in thesis Table 5.1, and on its trend lines.
+
+    A trend line is a straight line through a system's points, over songs, as in its Figure 5.5.
+
+    Parameters
+    ----------
+    metric : {"roc_auc", "pr_auc", "rmse"}
+        The first two in per cent. Of "rmse" the sign is turned: above zero the waveform leads.
+
+    Returns
+    -------
+    DataFrame
+        Index songs; columns table and lines.
+    """
+    rows = PUBLISHED[PUBLISHED["dataset"] == "1.2M-songs"]
+    table = rows.pivot(index="songs", columns="system", values=metric)
+    table = table[["waveform", "spectrogram"]].dropna()
+    lines = table.apply(lambda y: np.polyval(np.polyfit(table.index / 1e6, y, 1), y.index / 1e6))
+    sign = -1 if metric == "rmse" else 1
+    both = {"table": table, "lines": lines}
+    return pd.DataFrame({k: sign * (v["waveform"] - v["spectrogram"]) for k, v in both.items()})
 
 
 def _point(system, n_artists, minutes, n_seeds=3, suffix="", **options):
