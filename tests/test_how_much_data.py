@@ -85,6 +85,19 @@ def test_a_point_beyond_the_embedded_set_runs_and_counts_its_tags(embedded):
     np.testing.assert_array_equal(counts["train_clips"], expected)
 
 
+def test_a_curve_needs_three_sizes_with_all_their_seeds(own_results):
+    for n, noise, n_seeds in ((15, 3.0, 3), (30, 2.0, 3), (60, 1.0, 2)):
+        for seed in range(n_seeds):
+            made = guess(seed, None, noise)
+            store.save(made, "how_much_data", "waveform", f"{n}_artists", seed)
+    assert how_much_data.learned("waveform") is how_much_data.learned("trees") is None
+    store.save(guess(2, None, 1.0), "how_much_data", "waveform", "60_artists", 2)
+    store.save(guess(2, None, 9.0), "how_much_data", "waveform", "240_artists_twice", 0)
+    curve = how_much_data.learned("waveform", "pr_auc")
+    assert list(curve.sizes) == [15, 30, 60]
+    assert curve.law.b > 0
+
+
 def test_costs_count_clips_since_the_row_above(own_results):
     assert how_much_data.costs().empty
     for n, noise in ((15, 3.0), (60, 1.0), (120, 2.0)):

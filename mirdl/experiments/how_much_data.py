@@ -22,6 +22,7 @@ from filelock import FileLock
 
 from mirdl import compose, datasets, models
 from mirdl.evaluation import evaluate
+from mirdl.evaluation.curves import learning_curve
 from mirdl.experiments import store
 from mirdl.experiments.augmentation import fewer_artists
 from mirdl.experiments.networks import judge, train
@@ -30,6 +31,8 @@ from mirdl.paths import cache_folder
 
 #: Training artists of a point, and their number as a share of the embedded set's.
 SHARES = {15: 0.25, 30: 0.5, 60: 1, 120: 2, 240: 4}
+#: Seeds of every point.
+N_SEEDS = 3
 #: Clips of an artist: three tracks, three clips each.
 CLIPS = 9
 #: Tracks of the rendered set: eight times 53 artists, of whom eight times 30 are for training.
@@ -151,6 +154,15 @@ def curves(system):
     return {n: of_size for n, of_size in found.items() if of_size}
 
 
+def learned(system, metric="roc_auc"):
+    """Return the `LearningCurve` of a system's stored rows.
+
+    Sizes that lack a seed are left out; None where fewer than three are left.
+    """
+    whole = {n: rows for n, rows in curves(system).items() if len(rows) == N_SEEDS}
+    return learning_curve(whole, metric) if len(whole) >= 3 else None
+
+
 def costs(gain=0.01):
     """Return what a point of ROC-AUC costs each system at each size, in clips and core-minutes.
 
@@ -212,7 +224,7 @@ def leads(metric="roc_auc"):
     return pd.DataFrame({k: sign * (v["waveform"] - v["spectrogram"]) for k, v in both.items()})
 
 
-def _point(system, n_artists, minutes, n_seeds=3, suffix="", **options):
+def _point(system, n_artists, minutes, n_seeds=N_SEEDS, suffix="", **options):
     options = {**SYSTEMS[system], "share": SHARES[n_artists], **options}
     variants = (f"{n_artists}_artists{suffix}",)
     return ladder(n_seeds, "how_much_data", system, point, minutes, variants, options=options)
