@@ -85,7 +85,7 @@ def measure(n_clips, rendered, network, n_steps, folder):
     """Return processor seconds by stage, wall seconds of packing, and sizes in bytes a clip."""
     clock, source, root = Clock(), folder / "source", folder / "mtt"
     make(source, n_clips, rendered, clock)
-    clock.time("get: unpack, checksums", datasets.get, "magnatagatune", root, False, source=source)
+    clock.time("unpack", datasets.get, "magnatagatune", root, False, source=source)
     dataset = datasets.load("magnatagatune", root=root)
     faults = clock.time("check", datasets.check, dataset, progress=False)
     if len(faults):
@@ -127,6 +127,8 @@ def table(seconds, n_clips, n_steps, batch_size, n_evaluated, epochs):
         row = {"stage": name, "unit": unit, "seconds_a_unit": round(spent / measured, 4)}
         row |= {"units_of_the_full_set": full}
         row["core_hours"] = round(spent / measured * full / 3600, 2)
+        if unit == "clip":
+            row["clips_a_second"] = round(measured / spent, 2)
         rows.append(row)
         if name == "train":
             row["stage"] = "train, one epoch"

@@ -28,7 +28,7 @@ NETWORK = "musicnn"
 #: What benchmarks/pipeline.py calls its stages, measured on clips of so many seconds.
 STAGES = {
     "render": "render",
-    "get: unpack, checksums": "unpack",
+    "unpack": "unpack",
     "check": "check",
     "pack, 1 worker": "pack",
 }
