@@ -178,6 +178,7 @@ def fit(
         "shapes": str([tuple(p.shape) for p in model.parameters()]),
         "training clips": train.digest(),
         "validation clips": valid.digest(),
+        "usable clips": len(usable),
         "seed": seed,
         "n_steps": n_steps,
         "steps_per_epoch": steps_per_epoch,

@@ -152,7 +152,7 @@ class Pack:
     @property
     def seconds(self):
         """Length of each clip, float (n_clips,); 0 where it is not usable."""
-        return self._lengths / self.sample_rate
+        return self._lengths / self.packed_rate
 
     @property
     def n_bytes(self):
@@ -320,12 +320,8 @@ def _resampler(packed_rate, rate, device):
 
 def _is_stale(path, entries):
     """Whether a file must be decoded; one that is gone keeps what was packed of it."""
-    if path not in entries:
-        return True
-    found = signature(path)
-    if found is None and entries[path].get("samples"):
-        return False
-    return entries[path]["file"] != found
+    found, entry = signature(path), entries.get(path)
+    return entry is None or (entry["file"] != found and not (found is None and "samples" in entry))
 
 
 def _read(folder, rate):
