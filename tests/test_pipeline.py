@@ -70,11 +70,13 @@ def test_bad_clips_are_reported_and_left_out(run, tmp_path, capsys):
     clips[1].write_bytes(clips[1].read_bytes()[:4000])
     clips[2].write_bytes(b"no music" * 100)
     capsys.readouterr()
-    assert run() == 0
+    assert run() == 2  # a run that began with other clips is not continued in silence
+    assert "another run (usable clips 19 → 17)" in capsys.readouterr().err
+    assert run("--folder", str(tmp_path / "again")) == 0
     printed = capsys.readouterr().out
     assert done_before(printed) == []  # other data: every stage looks again
     assert "24 files, 3 of them cannot be used" in printed
-    rows = csv.DictReader((tmp_path / "run" / "check.csv").read_text().splitlines())
+    rows = csv.DictReader((tmp_path / "again" / "check.csv").read_text().splitlines())
     kinds = {row["path"]: row["kind"] for row in rows}
     assert kinds[str(clips[0])] == "empty"
     assert kinds[str(clips[1])] == "too short"
