@@ -149,7 +149,9 @@ def fit(
     # Data: decoded once, by one process; the others wait for its lock and open what it made.
     train_audio = pack(train, progress=progress, rate=pack_rate)
     valid_audio = pack(valid, progress=progress, rate=pack_rate)
-    train_audio = to_device(train_audio, accelerator.device)
+    train_audio, valid_audio = (
+        to_device(a, accelerator.device) for a in (train_audio, valid_audio)
+    )
     usable = np.flatnonzero(train_audio.usable)
     if len(usable) < n_processes:
         raise MirdlError(f"{train.name}: {len(usable)} usable training clips")
