@@ -126,7 +126,7 @@ def test_the_benchmark_of_the_pipeline_runs_and_saves(benchmarks, monkeypatch, t
     record = json.loads((tmp_path / "benchmarks" / "pipeline.json").read_text())
     stages = [row["stage"].split(",")[0].split(":")[0] for row in record["rows"]]
     assert list(dict.fromkeys(stages)) == [
-        "write MP3", "archive and checksums", "get", "check", "pack", "train", "evaluate",
+        "write MP3", "archive and checksums", "unpack", "check", "pack", "train", "evaluate",
     ]  # fmt: skip
     for row in record["rows"]:
         hours = row["seconds_a_unit"] * row["units_of_the_full_set"] / 3600
