@@ -24,6 +24,7 @@ MODULES = (
     "augmentation",
     "shortcuts",
     "how_much_data",
+    "untrained",
     "emotify",
     "tagger",
     "published",
