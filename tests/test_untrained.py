@@ -8,10 +8,11 @@ import pytest
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
+from tones import tones
 from toy_results import small_dataset
 
 from mirdl.evaluation import score
-from mirdl.experiments import runner, settings, store, untrained
+from mirdl.experiments import plan, runner, settings, store, untrained, untrained_compared
 from mirdl.models.random_features import Extractor
 
 pytestmark = pytest.mark.usefixtures("own_results")
@@ -79,14 +80,18 @@ def test_regression_on_few_directions_is_regression(rng):
 
 
 def test_t_test():
-    a, b = ([{"metrics": {"accuracy": x}} for x in side] for side in ([0.5, 0.6, 0.7], [0.5] * 3))
-    expected = stats.ttest_ind([0.5, 0.6, 0.7], [0.5] * 3).pvalue
-    assert untrained.t_test(a, b) == pytest.approx(expected)
-    assert np.isnan(untrained.t_test(b, b))
-    assert np.isnan(untrained.t_test(a, b[:1]))
+    a, b, constant = (
+        [{"metrics": {"accuracy": x}} for x in side]
+        for side in ([0.5, 0.6, 0.7], [0.5, 0.4, 0.5], [0.5] * 3)
+    )
+    expected = stats.ttest_ind([0.5, 0.6, 0.7], [0.5, 0.4, 0.5]).pvalue
+    assert untrained_compared.t_test(a, b) == pytest.approx(expected)
+    assert 0 < untrained_compared.t_test(a, constant) < 1
+    assert np.isnan(untrained_compared.t_test(constant, constant))
+    assert np.isnan(untrained_compared.t_test(a, b[:1]))
 
 
-def test_ranks_beside_the_trained(monkeypatch):
+def test_ranks_beside_the_trained():
     dataset = small_dataset()
     rng = np.random.default_rng(0)
     noise = rng.standard_normal(dataset.targets.shape)
@@ -95,27 +100,33 @@ def test_ranks_beside_the_trained(monkeypatch):
         made = score(dataset.targets + (k + 0.5) * noise, dataset, 50)
         store.save(made, "untrained", f"{name}_large", "tags")
         if name != "timbral":
-            store.save(made, *untrained.TRAINED["tags"][name], "tags")
-    table, rank = untrained.beside_trained()
+            store.save(made, *untrained_compared.TRAINED["tags"][name], "tags")
+    table, rank = untrained_compared.beside_trained()
     assert table.index.tolist() == ["sample_level", "frame_level", "vgg"]
     assert rank["correlation"] == rank["low"] == rank["high"] == pytest.approx(1)
     assert rank["p"] == pytest.approx(1 / 3)  # two-sided: two of six orders
-    table, rank = untrained.beside_trained("dance")
+    table, rank = untrained_compared.beside_trained("dance")
     assert table.empty
     assert np.isnan(rank["correlation"])
 
 
 def test_every_relative_is_planned():
-    from mirdl.experiments import plan
-
     planned = {(run.experiment, run.system, v) for run in plan.runs() for v in run.variants}
-    for target, pairs in untrained.TRAINED.items():
+    for target, pairs in untrained_compared.TRAINED.items():
         assert {(*pair, target) for pair in pairs.values()} <= planned
 
 
-@pytest.mark.real_data
-@pytest.mark.slow
-def test_genres_of_real_music(shared):
-    chosen = replace(settings.choose(budget="smoke"), dataset_name="emotify")
-    made = untrained.genres(0, chosen, "temporal")
-    assert made.metrics["accuracy"] > 0.2
+def test_genres_out_of_fold(tmp_path, monkeypatch):
+    dataset = tones(tmp_path, "multiclass", n_clips=50)
+    folds = np.arange(50) % 5
+
+    class Chosen:
+        def dataset(self, target, fold, n_folds, seed):
+            kinds = np.where(folds == fold, "test", "train")
+            kinds[folds == (fold + 1) % n_folds] = "valid"
+            return replace(dataset, clips=dataset.clips.assign(split=kinds))
+
+    monkeypatch.setattr(untrained, "HEARD", (0.2, 1.2))
+    made = untrained.genres(0, Chosen(), "temporal")
+    assert len(made.scores) == 50
+    assert made.metrics["accuracy"] > 0.5

@@ -9,15 +9,12 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-import pandas as pd
 import torch
-from scipy import stats
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from mirdl.datasets.pack import pack
 from mirdl.evaluation import score
-from mirdl.experiments import store
 from mirdl.experiments.plan import Run
 from mirdl.models.baselines import GAMMAS, Baseline, PerOutput, SupportVectors, quality
 from mirdl.models.descriptors import extract
@@ -46,31 +43,9 @@ BATCHES = (
     *("none", "alone", "mixed_10", "mixed_60", "sorted_10", "sorted_60"),
     *("dealt_none", "dealt_60"),
 )
-#: Seconds of a track of Emotify that are heard, from its middle.
-SECONDS = 10
+#: Seconds between which a track of Emotify, a minute long, is heard.
+HEARD = 25, 35
 N_FOLDS = 5
-
-#: Target → extractor → experiment and system of its nearest relative that was trained, and the
-#: variant of the untrained side. The relatives are those of the extractor's own paper where a
-#: lesson trains them; not all have one.
-TRAINED = {
-    "tags": {
-        "sample_level": ("sample_level", "first_3"),
-        "frame_level": ("raw_waveforms", "512_256"),
-        "frame_level_many": ("raw_waveforms", "many_lengths"),
-        "vgg": ("two_dimensions", "compact_cnn"),
-        "cnn_7x96": ("two_dimensions", "one_dimension"),
-        "timbral": ("timbre_filters", "timbre_cnn"),
-        "timbral_temporal": ("timbre_filters", "back_end_512_500"),
-    },
-    "dance": {
-        "vgg": ("first_networks", "fcn"),
-        "cnn_7x96": ("filters_for_rhythm", "frequency_40"),
-        "cnn_7x86": ("filters_for_rhythm", "frequency_36"),
-        "temporal": ("filters_for_rhythm", "time_200"),
-        "timbral_temporal": ("filters_for_rhythm", "time_frequency"),
-    },
-}
 
 
 class Regression:
@@ -238,7 +213,8 @@ def trap(seed, settings):
     by_class, by_deal = (
         order[np.argsort(labels.targets[order], kind="stable")] for labels in (dataset, dealt)
     )
-    of_ten, of_class = (np.arange(n, len(order), n) for n in (10, -(-len(order) // 8)))
+    sizes = (10, -(-len(order) // dataset.n_outputs))
+    of_ten, of_class = (np.arange(n, len(order), n) for n in sizes)
     network, plain = (Extractor("vgg", seed=seed, batch_norm=on) for on in (True, False))
     none = describe(dataset, plain)
     rows = {
@@ -294,95 +270,13 @@ def genres(seed, settings, extractor="vgg"):
     rows, scores = None, None
     for fold in range(N_FOLDS):
         dataset = settings.dataset("genre", fold=fold, n_folds=N_FOLDS, seed=seed)
-        middle = (dataset.clips["start"] + dataset.clips["end"]) / 2
-        times = {"start": middle - SECONDS / 2, "end": middle + SECONDS / 2}
-        dataset = replace(dataset, clips=dataset.clips.assign(**times))
+        dataset = replace(dataset, clips=dataset.clips.assign(start=HEARD[0], end=HEARD[1]))
         if rows is None:
             rows = described(dataset, extractor, "small", seed)
             scores = np.zeros((len(dataset), dataset.n_outputs))
         test = dataset.clips["split"].to_numpy() == "test"
         scores[test] = fitted(rows, "svm", dataset).predict(dataset.subset("test"))
     return score(scores, dataset)
-
-
-def t_test(a, b):
-    """Return the p-value of the thesis' test: are the averages of two systems' runs equal?
-
-    Student's t-test on one number a run. The test clips are taken as given: it asks what other
-    draws of the weights would give on the same clips.
-
-    Parameters
-    ----------
-    a, b : list of stored row
-        One a run; the first metric of each counts.
-
-    Returns
-    -------
-    float
-        NaN where a side has fewer than two runs, or no run differs from any other.
-    """
-    a, b = ([next(iter(row["metrics"].values())) for row in side] for side in (a, b))
-    if min(len(a), len(b)) < 2 or len({*a, *b}) == 1 or np.std(a) + np.std(b) == 0:
-        return float("nan")
-    return float(stats.ttest_ind(a, b).pvalue)
-
-
-def beside_trained(target="tags", size="large", n_bootstrap=1000):
-    """Compare what architectures score untrained with what their relatives score trained.
-
-    Parameters
-    ----------
-    target : {"tags", "dance"}
-        Of the dances the support vector machine counts.
-    size : {"small", "large"}
-    n_bootstrap : int
-        Of the stored resamples of artists, so many are used.
-
-    Returns
-    -------
-    table : DataFrame
-        Index extractor; columns trained (experiment/system), untrained and after_training: means
-        over seeds. Pairs without rows are left out.
-    rank : dict
-        Spearman's correlation of the two columns, its 95 % interval over artists (these
-        architectures, other music), and the p-value over all ways to pair them (these artists,
-        other architectures). NaN for fewer than three pairs.
-    """
-    variant = "tags" if target == "tags" else f"{target}-svm"
-    lines, replicates = {}, []
-    for extractor, (experiment, system) in TRAINED[target].items():
-        sides = (
-            store.load("untrained", f"{extractor}_{size}", variant),
-            store.load(experiment, system, target),
-        )
-        if all(sides):
-            metric = next(iter(sides[0][0]["metrics"]))
-            means = [np.mean([row["metrics"][metric] for row in side]) for side in sides]
-            found = [np.mean([row["replicates"][metric] for row in side], axis=0) for side in sides]
-            lines[extractor] = [f"{experiment}/{system}", *means]
-            replicates.append(found)
-    columns = ["trained", "untrained", "after_training"]
-    table = pd.DataFrame.from_dict(lines, orient="index", columns=columns)
-    if len(table) < 3:
-        return table, dict.fromkeys(("correlation", "low", "high", "p"), float("nan"))
-    resampled = np.array(replicates)[:, :, :n_bootstrap]  # (pairs, 2, resamples)
-    over_artists = [rank_correlation(*pairs) for pairs in resampled.transpose(2, 1, 0)]
-    low, high = np.nanpercentile(over_artists, [2.5, 97.5])
-    sides = (table["untrained"].to_numpy(), table["after_training"].to_numpy())
-    shuffled = stats.permutation_test(
-        sides[:1], lambda a: rank_correlation(a, sides[1]), permutation_type="pairings"
-    )
-    return table, {
-        "correlation": rank_correlation(*sides),
-        "low": float(low),
-        "high": float(high),
-        "p": float(shuffled.pvalue),
-    }
-
-
-def rank_correlation(a, b):
-    """Return Spearman's correlation: that of the ranks."""
-    return float(np.corrcoef(stats.rankdata(a), stats.rankdata(b))[0, 1])
 
 
 #: Core-minutes of a run: classifiers, and what the features add, small and large.
