@@ -89,6 +89,7 @@ def test_t_test():
     assert 0 < untrained_compared.t_test(a, constant) < 1
     assert np.isnan(untrained_compared.t_test(constant, constant))
     assert np.isnan(untrained_compared.t_test(a, b[:1]))
+    assert np.isnan(list(untrained_compared.p_values().values())).all()  # no rows yet
 
 
 def test_ranks_beside_the_trained():

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from mirdl.experiments import store
+from mirdl.experiments import claims, store
 
 #: Target → extractor → experiment and system of its nearest relative that was trained, and the
 #: variant of the untrained side. The relatives are those of the extractor's own paper where a
@@ -52,6 +52,30 @@ def t_test(a, b):
     return float(stats.ttest_ind_from_stats(*moments[0], *moments[1]).pvalue)
 
 
+def p_values(lesson=17):
+    """Return what `t_test` says of both sides of each claim of a lesson.
+
+    Parameters
+    ----------
+    lesson : int
+
+    Returns
+    -------
+    dict of str to float
+        By the claim's name; NaN also where rows are missing.
+    """
+    chosen = claims.claims(lesson, lesson)
+    experiments = {side[0] for claim in chosen for side in (claim.a, claim.b)}
+    stored = [row for experiment in sorted(experiments) for row in store.load(experiment)]
+    named = [((row["experiment"], row["system"], row["variant"]), row) for row in stored]
+    return {
+        claim.name: t_test(
+            *([row for name, row in named if name == side] for side in (claim.a, claim.b))
+        )
+        for claim in chosen
+    }
+
+
 def beside_trained(target="tags", size="large"):
     """Compare what architectures score untrained with what their relatives score trained.
 
@@ -72,10 +96,11 @@ def beside_trained(target="tags", size="large"):
         other architectures). NaN for fewer than three pairs.
     """
     variant = "tags" if target == "tags" else f"{target}-svm"
+    stored = store.load("untrained", variant=variant)
     lines, replicates = {}, []
     for extractor, (experiment, system) in TRAINED[target].items():
         sides = (
-            store.load("untrained", f"{extractor}_{size}", variant),
+            [row for row in stored if row["system"] == f"{extractor}_{size}"],
             store.load(experiment, system, target),
         )
         if all(sides):
