@@ -235,7 +235,8 @@ class FrontEnd(nn.Module):
             f"{self.compression}, normalise {self.normalise}"
         )
 
-    def _compressed(self, audio):
+    def mel(self, audio):
+        """Return the mel spectrogram before its compression, (batch, n_mels, n_frames), float32."""
         # In bfloat16 the mel product loses precision: out of autocast, whatever the caller does.
         with torch.autocast(audio.device.type, enabled=False):
             spectrum = AF.spectrogram(
@@ -249,10 +250,16 @@ class FrontEnd(nn.Module):
                 normalized=False,
                 center=self.center,
             )  # (batch, n_fft // 2 + 1, n_frames)
-            mel = self.mel_bank.T @ spectrum  # (batch, n_mels, n_frames)
-            if self.compression == "log_learned":
-                return torch.log10(self.alpha.exp() * mel + F.softplus(self.beta))
-            return COMPRESSIONS[self.compression](mel, self.factor)
+            return self.mel_bank.T @ spectrum  # (batch, n_mels, n_frames)
+
+    def compress(self, mel):
+        """Return the compressed form of a mel spectrogram, of the same shape."""
+        if self.compression == "log_learned":
+            return torch.log10(self.alpha.exp() * mel + F.softplus(self.beta))
+        return COMPRESSIONS[self.compression](mel, self.factor)
+
+    def _compressed(self, audio):
+        return self.compress(self.mel(audio))
 
 
 def front_end(preset, **overrides):

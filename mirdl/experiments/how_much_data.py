@@ -67,18 +67,18 @@ PUBLISHED = pd.DataFrame(
 )
 
 
-def rendered():
+def rendered(target="tags"):
     """Return the larger set; the first call renders it into the cache, 11 hours of audio.
 
     Another process that asks meanwhile waits. What was interrupted goes on where it was, and
-    ``mirdl data render --tracks 1272`` makes the same.
+    ``mirdl data render --tracks 1272`` makes the same. The target is that of `datasets.load`.
     """
     folder = cache_folder() / "datasets" / f"render-{N_TRACKS}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         if not (folder / "annotations.jsonl.gz").is_file():  # the table that is written last
             compose.render(folder, N_TRACKS, n_stems=0, progress=False)
-    return datasets.load("minitag", root=folder)
+    return datasets.load("minitag", target, root=folder)
 
 
 def of_size(dataset, share, seed):

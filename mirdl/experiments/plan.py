@@ -23,6 +23,7 @@ MODULES = (
     "learned_front_ends",
     "augmentation",
     "shortcuts",
+    "few_data",
     "how_much_data",
     "untrained",
     "emotify",
