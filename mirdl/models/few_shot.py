@@ -169,8 +169,8 @@ def _valid(size, pools):
 #: From embeddings (n, size) and prototypes (k, size) to distances (n, k).
 DISTANCES = {
     "euclidean": lambda x, y: (x.unsqueeze(1) - y).square().sum(dim=2),
-    "mean_square": lambda x, y: (x.unsqueeze(1) - y).square().mean(dim=2),
     "cosine": lambda x, y: 1 - F.normalize(x, dim=1) @ F.normalize(y, dim=1).T,
+    "mean_square": lambda x, y: (x.unsqueeze(1) - y).square().mean(dim=2),
 }
 
 
@@ -187,7 +187,8 @@ class Prototypical(Tagger):
     down by plain gradient descent (rate 0.1, gradients clipped at a norm of 5) until the accuracy
     on the training clips has not risen for 200 epochs. There is no validation set. Their code
     divides the squared distance by the 10 dimensions, "mean_square"; "euclidean" is the sum, as in
-    Snell et al., whose gradients are 10 times as large. It also normalises each frame of the input on its own (254 parameters more), unlike their other nets.
+    Snell et al., with gradients 10 times as large. It also normalises each frame of the input on
+    its own (254 parameters more), unlike their other nets.
 
     Before `fit_prototypes` all prototypes are zero, and so every class is as likely.
 
@@ -198,9 +199,9 @@ class Prototypical(Tagger):
     front_end, width, for_seconds, n_frames, filters
         Of the embedding, as in `VGGSmall`.
     embedding_size : int
-    distance : {"euclidean", "mean_square", "cosine"}
-        Squared Euclidean (the paper's, and better there), the same divided by the dimensions, or
-        1 minus the cosine.
+    distance : {"euclidean", "cosine", "mean_square"}
+        Squared Euclidean (the paper's, and better there); 1 minus the cosine; the first divided by
+        the dimensions.
     embedding : Tagger, optional
         Another network to embed audio, such as a pre-trained one [thesis section 6.3.3]; its
         outputs are the embedding, and the settings above are its own. A model with one cannot be
