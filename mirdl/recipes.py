@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 
 from mirdl import training
+from mirdl.datasets.draws import one_seed
 from mirdl.datasets.pack import pack
 from mirdl.errors import MirdlError
 
@@ -236,7 +237,7 @@ def train(
             model,
             train,
             valid,
-            seed=seed if number == 1 else _mixed(seed, number),
+            seed=seed if number == 1 else one_seed(seed, number),
             normalise=number == 1,
             folder=Path(folder) / f"stage{number}" if folder else None,
             device=device,
@@ -296,10 +297,6 @@ def _capped(options, epochs):
     if options.get("n_steps"):
         return {**options, "n_steps": None, "n_epochs": epochs}
     return {**options, "n_epochs": min(epochs, options["n_epochs"])}
-
-
-def _mixed(seed, number):
-    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 
 def _best(history, best_by):

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from mirdl import checkpoints, processes
+from mirdl.datasets.draws import one_seed
 from mirdl.datasets.feed import Feed, to_device
 from mirdl.datasets.pack import pack
 from mirdl.errors import MirdlError
@@ -233,12 +234,12 @@ def fit(
         while step < n_steps and not (patience and len(history) - best["epoch"] >= patience):
             epoch, first, started = len(history) + 1, step, time.perf_counter()
             rate, total = updates.param_groups[0]["lr"], 0.0
-            torch.manual_seed(_mix(seed, epoch, rank))  # of dropout
+            torch.manual_seed(one_seed(seed, epoch, rank))  # of dropout
             network.train()
             while step < min(first + steps_per_epoch, n_steps):
                 crops, heard = next(batches)
                 if augment:
-                    generator.manual_seed(_mix(seed, epoch, rank, step + 1))
+                    generator.manual_seed(one_seed(seed, epoch, rank, step + 1))
                     crops, heard = augment(crops, heard, generator)
                 loss = loss_of(forward(crops), heard)
                 updates.zero_grad()
@@ -370,11 +371,6 @@ def _fit_normalisation(model, audio, usable, n_samples, seed):
         chunks = np.array_split(usable, math.ceil(len(usable) / 64))
         crops = (audio.crops(chunk, n_samples, seed, 0) for chunk in chunks)
         model.front_end.fit_normalisation(crops)
-
-
-def _mix(*numbers):
-    """Make one seed of several numbers."""
-    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 def _validate(network, valid, audio):

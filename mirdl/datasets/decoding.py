@@ -1,31 +1,21 @@
 """Files decoded to 16 bits, several at a time, with what a journal says of each (lesson 21)."""
 
 import zlib
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 
 from mirdl import audio
+from mirdl.datasets.ahead import work_ahead
 from mirdl.errors import AudioError
 from mirdl.paths import signature
 
 
 def decode(paths, rate, workers):
     """Yield (path, int16 samples or None, journal entry), in order, a few files ahead."""
-    with ThreadPoolExecutor(workers) as pool:
-        waiting = deque()
-        try:
-            for path in paths:
-                waiting.append((path, pool.submit(_decode, path, rate)))
-                if len(waiting) > 2 * workers:
-                    path, result = waiting.popleft()
-                    yield path, *result.result()
-            while waiting:
-                path, result = waiting.popleft()
-                yield path, *result.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    work = partial(_decode, rate=rate)
+    for path, (samples, entry) in work_ahead(work, paths, workers, 2 * workers):
+        yield path, samples, entry
 
 
 def _decode(path, rate):

@@ -26,3 +26,8 @@ def uniform(seed, epoch, keys):
     """Return numbers in [0, 1), a function of (seed, epoch, key)."""
     seed, epoch = (np.array([n % 2**64], dtype=np.uint64) for n in (seed, epoch))
     return (scatter(keys + scatter(epoch + scatter(seed))) >> np.uint64(11)) * 2.0**-53
+
+
+def one_seed(*numbers):
+    """Make one seed of several numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])

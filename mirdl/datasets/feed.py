@@ -8,11 +8,10 @@ processor until the GPU has done all that was asked before; here the order of a 
 of its crops go over once a lap, in pinned memory, and a step only takes its rows of them.
 """
 
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import torch
+
+from mirdl.datasets.ahead import work_ahead
 
 #: Batches that a thread cuts ahead for a GPU whose memory does not hold the pack.
 AHEAD = 3
@@ -130,18 +129,8 @@ class Feed:
 
     def _cut_ahead(self, steps):
         """Yield (clips, what `_cut` returns) of each step; a thread is some steps ahead."""
-        waiting = deque()
-        with ThreadPoolExecutor(1) as pool:
-            try:
-                for clips, *span in steps:
-                    waiting.append((clips, pool.submit(self._cut, *span)))
-                    if len(waiting) > self.ahead:
-                        clips, cut = waiting.popleft()
-                        yield clips, cut.result()
-                for clips, cut in waiting:
-                    yield clips, cut.result()
-            finally:
-                pool.shutdown(cancel_futures=True)
+        for (clips, *_), cut in work_ahead(lambda step: self._cut(*step[1:]), steps, 1, self.ahead):
+            yield clips, cut
 
     def _cut(self, starts, lengths):
         """Return int16 crops on their way to the device, and the event of their arrival."""
