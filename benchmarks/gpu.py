@@ -11,9 +11,7 @@ times as many clips, and less than 5 % of the step for data. The tags are drawn:
 """
 
 import argparse
-import json
 import os
-import sys
 import warnings
 from dataclasses import replace
 
@@ -22,10 +20,10 @@ import torch
 import transcription
 from models import MAIN
 
-from mirdl import datasets, models, paths
+from mirdl import datasets, models
 from mirdl.datasets.pack import pack
 from mirdl.experiments import speed
-from mirdl.experiments.runner import commit, machine, versions
+from mirdl.experiments.runner import save_benchmark
 
 #: What `fit` is told.
 SYSTEMS = {
@@ -113,20 +111,15 @@ def main():
     rows = [row for name in options.networks for row in measure(name, train, valid, options)]
     if options.save:
         record = {
-            "benchmark": "gpu",
             "device": device,
             "dataset": options.dataset,
             "clips": len(train),
             "workers": options.workers,
             "steps": options.steps,
             "rows": rows,
-            "command": " ".join(["python", *sys.argv]),
-            "commit": commit(),
-            "machine": machine(),
-            "versions": {**versions(), "cuda": torch.version.cuda},
+            "versions": {"cuda": torch.version.cuda},
         }
-        target = paths.results_folder() / "benchmarks" / speed.file_name(device)
-        paths.write_atomically(target, json.dumps(record, indent=1) + "\n")
+        save_benchmark("gpu", record, speed.file_name(device))
 
 
 if __name__ == "__main__":

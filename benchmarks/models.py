@@ -9,8 +9,6 @@ matters; with more, the wall clock. Between machines, compare the ratios. About 
 """
 
 import argparse
-import json
-import sys
 import time
 import warnings
 from statistics import median
@@ -20,8 +18,8 @@ import transcription
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from mirdl import models, paths
-from mirdl.experiments.runner import commit, machine, versions
+from mirdl import models
+from mirdl.experiments.runner import save_benchmark
 
 #: Batch of each network, and clips a second that the original authors' code trains on two cores
 #: of a server processor: for orientation only, not measured here.
@@ -158,18 +156,12 @@ def main():
             rows.append({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()})
     if arguments.save:
         record = {
-            "benchmark": "models",
             "rows": rows,
             "peak_gigaflop_a_second": {name: round(value / 1e9) for name, value in peaks.items()},
             "authors_training_clips_a_second": {name: MAIN[name][1] for name in MAIN},
             "repeats": repeats,
-            "command": " ".join(["python", *sys.argv]),
-            "commit": commit(),
-            "machine": machine(),
-            "versions": versions(),
         }
-        target = paths.results_folder() / "benchmarks" / "models.json"
-        paths.write_atomically(target, json.dumps(record, indent=1) + "\n")
+        save_benchmark("models", record)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import nbformat
 import psutil
 
 from mirdl import paths
-from mirdl.experiments.runner import commit, machine, versions
+from mirdl.experiments.runner import provenance
 
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
@@ -115,8 +115,7 @@ def main():
               f" {known[path.stem]['gigabytes']:5.2f} GB", flush=True)  # fmt: skip
     known = {name: {key: round(v, 2) for key, v in known[name].items()} for name in sorted(known)}
     if arguments.save:
-        about = {"machine": machine(), "versions": versions(), "commit": commit()}
-        paths.write_atomically(target, json.dumps({"rows": known, **about}, indent=1) + "\n")
+        paths.write_atomically(target, json.dumps({"rows": known, **provenance()}, indent=1) + "\n")
         print(f"saved {target}")
     if arguments.fill:
         fill(known)

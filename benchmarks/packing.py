@@ -7,9 +7,7 @@ machine hardly matters); between machines, compare the ratios.
 """
 
 import argparse
-import json
 import os
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -24,7 +22,7 @@ import torch
 
 from mirdl import audio, paths
 from mirdl.datasets.pack import pack
-from mirdl.experiments.runner import commit, machine, versions
+from mirdl.experiments.runner import save_benchmark
 
 RATE, SECONDS = 16_000, 3.0
 
@@ -102,20 +100,14 @@ def main():
     print(f"crops: {cropping / by_librosa:.0f} times as many as by librosa.load")
     if arguments.save:
         record = {
-            "benchmark": "packing",
             "folder": folder.as_posix(),
             "files": len(files),
             "minutes_of_audio": round(seconds / 60, 1),
             "batch": arguments.batch,
             "rows": [{"what": n, "unit": u, "value": round(v, 1)} for n, u, v in rows],
             "crops_ratio_to_librosa": round(cropping / by_librosa, 1),
-            "command": " ".join(["python", *sys.argv]),
-            "commit": commit(),
-            "machine": machine(),
-            "versions": versions(),
         }
-        target = paths.results_folder() / "benchmarks" / "packing.json"
-        paths.write_atomically(target, json.dumps(record, indent=1) + "\n")
+        save_benchmark("packing", record)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,7 @@ belong.
 """
 
 import argparse
-import json
 import os
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -26,7 +24,7 @@ import torch
 from mirdl import datasets, evaluation, models, paths, recipes, training
 from mirdl.compose import collection, rehearsal, synth
 from mirdl.datasets.pack import AUDIO, pack
-from mirdl.experiments.runner import commit, machine, versions
+from mirdl.experiments.runner import save_benchmark
 
 RECIPE = "won2020"
 #: The real set, and its clean split.
@@ -172,19 +170,13 @@ def main():
     print(f"pack, wall time: {wall[1] / wall[2]:.2f} times as fast with two workers")
     if arguments.save:
         record = {
-            "benchmark": "pipeline",
             "clips": arguments.clips,
             "network": arguments.network,
             "rows": rows,
             "gigabytes_of_the_full_set": gigabytes,
             "pack_two_workers_speed": round(wall[1] / wall[2], 2),
-            "command": " ".join(["python", *sys.argv]),
-            "commit": commit(),
-            "machine": machine(),
-            "versions": versions(),
         }
-        target = paths.results_folder() / "benchmarks" / "pipeline.json"
-        paths.write_atomically(target, json.dumps(record, indent=1) + "\n")
+        save_benchmark("pipeline", record)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,7 @@ The test clips of the embedded data, scored twice by the same network; about two
 """
 
 import argparse
-import json
 import os
-import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch start their threads
 
@@ -17,7 +15,7 @@ import numpy as np
 from mirdl import datasets, models, paths
 from mirdl.datasets.pack import pack
 from mirdl.evaluation import evaluate
-from mirdl.experiments.runner import commit, machine, versions
+from mirdl.experiments.runner import save_benchmark
 
 
 def main():
@@ -39,16 +37,11 @@ def main():
     print(f"largest difference of one probability: {largest:.6f}")
     if arguments.save:
         record = {
-            "benchmark": "quantisation",
             "clips": len(test),
             "scores": rows,
             "largest_probability_difference": round(largest, 6),
-            "command": " ".join(["python", *sys.argv]),
-            "commit": commit(),
-            "machine": machine(),
-            "versions": versions(),
         }
-        paths.write_atomically(target, json.dumps(record, indent=1) + "\n")
+        save_benchmark("quantisation", record)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,7 @@ track in dB below its music, and how many times real time one core resamples. Ab
 """
 
 import argparse
-import json
 import os
-import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -20,9 +18,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch start th
 
 import numpy as np
 
-from mirdl import datasets, paths
+from mirdl import datasets
 from mirdl.datasets.pack import pack
-from mirdl.experiments.runner import commit, machine, versions
+from mirdl.experiments.runner import save_benchmark
 
 PACKED, RATES = 16_000, (8_000, 12_000, 22_050, 44_100)
 
@@ -58,17 +56,11 @@ def main():
             )
     if arguments.save:
         record = {
-            "benchmark": "resampling",
             "tracks": arguments.tracks,
             "packed_rate": PACKED,
             "rows": [{key: round(float(value), 1) for key, value in row.items()} for row in rows],
-            "command": " ".join(["python", *sys.argv]),
-            "commit": commit(),
-            "machine": machine(),
-            "versions": versions(),
         }
-        target = paths.results_folder() / "benchmarks" / "resampling.json"
-        paths.write_atomically(target, json.dumps(record, indent=1) + "\n")
+        save_benchmark("resampling", record)
 
 
 if __name__ == "__main__":

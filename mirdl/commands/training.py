@@ -247,9 +247,7 @@ def _save_results(options, dataset, seed, minutes, result):
         split=options.split,
         minutes=minutes,
         command=options.command_line,
-        commit=runner.commit(),
-        machine=runner.machine(),
-        versions=runner.versions(),
+        **runner.provenance(),
         settings={**length, **dict(options.set or []), **dict(options.fit or [])},
     )
     print(f"saved {path}")

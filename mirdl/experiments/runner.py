@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
@@ -75,9 +76,7 @@ def execute(run, chosen, command=""):
         "minutes": minutes,
         "core_minutes": (time.process_time() - busy) / 60,
         "command": command,
-        "commit": commit(),
-        "machine": machine(),
-        "versions": versions(),
+        **provenance(),
     }
     for variant in run.variants:
         store.save(made[variant], *row(run, variant), **about)
@@ -130,6 +129,29 @@ def versions():
     """Return the versions of Python and of the libraries that numbers depend on."""
     found = {name: importlib.metadata.version(name) for name in LIBRARIES}
     return {"python": platform.python_version(), **found}
+
+
+def provenance():
+    """Return what every stored number says of its making: commit, machine, versions."""
+    return {"commit": commit(), "machine": machine(), "versions": versions()}
+
+
+def save_benchmark(name, record, file_name=None):
+    """Write what a script of benchmarks/ measured, the command that was typed and `provenance`.
+
+    Parameters
+    ----------
+    name : str
+    record : dict
+        An entry "versions" adds to those of Python and the libraries.
+    file_name : str, optional
+        In ``results/benchmarks``; default: the name, with ".json".
+    """
+    about = {"command": " ".join(["python", *sys.argv]), **provenance()}
+    about["versions"] |= record.get("versions", {})
+    target = paths.results_folder() / "benchmarks" / (file_name or f"{name}.json")
+    record = {"benchmark": name, **record, **about}
+    paths.write_atomically(target, json.dumps(record, indent=1) + "\n")
 
 
 def main(arguments=None):
