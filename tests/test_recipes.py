@@ -2,9 +2,6 @@
 
 import fnmatch
 import os
-import subprocess
-import sys
-import time
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from killing import kill_once_there
 from test_datasets_magnatagatune import PATHS, tables
 from tones import tones
 
@@ -208,12 +206,7 @@ SLOW = Recipe(
 def test_kill_9_in_stage_two_and_resume_equals_an_unbroken_run(folder, tmp_path):
     dataset, state = tones(folder), tmp_path / "stage2" / "state.pt"
     script = SCRIPT.format(tests=str(Path(__file__).parent), data=str(folder), folder=str(tmp_path))
-    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    process = subprocess.Popen([sys.executable, "-c", script], env=environment)
-    while not state.exists() and process.poll() is None:
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
+    kill_once_there(script, state)
     first, second = (torch.load(tmp_path / f"stage{i}" / "state.pt", weights_only=True)["history"]
                      for i in (1, 2))  # fmt: skip
     assert len(first) == 3

@@ -1,14 +1,11 @@
 """The training loop: it learns, repeats itself, and goes on where it was interrupted."""
 
-import os
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from killing import kill_once_there
 from tones import tones
 from torch import nn
 
@@ -292,12 +289,7 @@ run(tones({data!r}), folder={folder!r}, **LONG)
 def test_kill_9_and_resume_equals_an_unbroken_run(folder, tmp_path):
     dataset, state = tones(folder), tmp_path / "state.pt"
     script = SCRIPT.format(tests=str(Path(__file__).parent), data=str(folder), folder=str(tmp_path))
-    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    process = subprocess.Popen([sys.executable, "-c", script], env=environment)
-    while not state.exists() and process.poll() is None:
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
+    kill_once_there(script, state)
     done = torch.load(state, weights_only=True)["history"]
     assert 0 < len(done) < 40
 

@@ -1,6 +1,5 @@
 """``mirdl data``: list, fetch, check, pack, shard and render data sets."""
 
-import csv
 from pathlib import Path
 
 from mirdl.commands.common import load_dataset
@@ -114,8 +113,6 @@ def rehearse(options):
 
 
 def _digests(folder):
-    try:
-        with open(folder / "tracks.csv", newline="", encoding="utf-8") as table:
-            return {row["track_id"]: row["sha256"] for row in csv.DictReader(table)}
-    except OSError as error:
-        raise MirdlError(f"{folder}: no tracks.csv to compare with") from error
+    from mirdl.compose.collection import read_tracks
+
+    return {row["track_id"]: row["sha256"] for row in read_tracks(folder)}

@@ -52,8 +52,7 @@ def pipeline(options):
             if status and not (stage.name == "check" and status == 1):  # bad clips are left out
                 print(f"\nstopped in {stage.name}; run the same again to go on")
                 return status
-            # `get` brings the data that the later stages are about: look again
-            earlier = {"inputs": _inputs(root, stage), "seconds": time.perf_counter() - started}
+            earlier = {"inputs": inputs, "seconds": time.perf_counter() - started}
             _keep(state_file, state, stage.name, earlier)
         rows.append((stage.name, _duration(earlier["seconds"]), "done before" if done else ""))
     for split in ("folder", "clean"):
