@@ -76,6 +76,19 @@ def test_a_draw_of_few_is_part_of_a_draw_of_many():
     assert few != set(patches.examples(labels, 2, 4).tolist())
 
 
+def test_a_support_has_one_patch_of_a_clip():
+    labels = torch.tensor([1, 0, 1, 0, 1, 0, 0, 0, 0, 0, 1, 1, 1])
+    clips = patches.Clips([torch.full((2, 9), float(i)) for i in range(13)], labels, 4)
+    drawn, classes = patches.support(clips, np.random.default_rng(0))
+    assert drawn.shape == (10, 2, 4)
+    assert classes.tolist() == [0] * 5 + [1] * 5
+    source = drawn[:, 0, 0].long()
+    assert labels[source].tolist() == classes.tolist()
+    assert len(source.unique()) == 10
+    alone = clips.select([0, 1])
+    assert patches.support(alone, np.random.default_rng(0))[0].shape == (2, 2, 4)
+
+
 def test_the_nearest_window_gives_its_class():
     values = [torch.tensor([[1.0, 1.0], [0.0, 0.2]]), torch.tensor([[0.0, 0.1], [1.0, 1.0]])]
     heard = patches.Clips(values, torch.tensor([1, 0]), 1)
@@ -87,7 +100,7 @@ def test_the_nearest_window_gives_its_class():
 def test_what_is_easy_is_learnt(learns):
     clips = loud(length=64, columns=80)
     model, training = learns(clips, 3, 0, settings.choose(budget="ladder").times(0.2))
-    assert list(training)[-1] == {"network": 40, "prototypes": 16}[learns.__name__]
+    assert list(training)[-1] == {"network": 40, "prototypes": 28}[learns.__name__]
     probabilities = patches.predict(model, clips)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-4)
     assert (probabilities.argmax(axis=1) == clips.labels.numpy()).mean() > 0.9
@@ -135,13 +148,13 @@ def test_a_curve_is_the_accuracies_and_their_means(tmp_path):
     made = {n: score(rng.random((30, 2)), dataset, 50) for n in (5, 10, 20)}
     curve = few_data.joined(made)
     assert list(curve.metrics) == [
-        "accuracy_5", "accuracy_10", "accuracy_20", "accuracy_5_to_20", "accuracy_5_and_20"
+        "accuracy_5", "accuracy_10", "accuracy_20", "accuracy_5_to_20"
     ]  # fmt: skip
     points = [made[n].metrics["accuracy"] for n in (5, 10, 20)]
     assert curve.metrics["accuracy_5_to_20"] == pytest.approx(np.mean(points))
     together = [made[n].replicates["accuracy"] for n in (5, 10, 20)]
     np.testing.assert_allclose(curve.replicates["accuracy_5_to_20"], np.mean(together, axis=0))
-    assert verdict(curve, curve, "accuracy_5_and_20", 0.01, "equal").text == "holds"
+    assert verdict(curve, curve, "accuracy_5_to_20", 0.01, "equal").text == "holds"
 
 
 def _lines():

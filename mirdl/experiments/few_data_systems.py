@@ -26,7 +26,7 @@ FRONT_END = {
 }
 N_FRAMES = 64
 #: Steps, as shares of the ladder's 1,000; pre-training by `fit`.
-PLAIN, PROTOTYPES, PRETRAINING = 0.2, 0.08, 2
+PLAIN, PROTOTYPES, PRETRAINING = 0.2, 0.14, 2
 #: Artists on whom a network is pre-trained.
 N_SOURCE = 120
 #: Rate of the pre-trained layers where it is not the thesis'.

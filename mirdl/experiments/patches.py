@@ -2,7 +2,8 @@
 
 What the thesis' chapter 6 says of training: plain stochastic gradient descent at a rate of 0.1,
 gradients clipped at a norm of 5, an L2 penalty of 0.001, and patches drawn at random from
-spectrograms that were computed once. The number of steps is fixed beforehand, since there is
+spectrograms that were computed once. Where the text is silent, the authors' code decides
+(github.com/jordipons/neural-classifiers-with-few-audio). The number of steps is fixed beforehand, since there is
 nothing on which to choose it.
 """
 
@@ -18,11 +19,11 @@ from mirdl.datasets.pack import pack
 from mirdl.features import FrontEnd
 from mirdl.models.blocks import Tagger
 
-#: Learning rate of new layers, largest norm of a gradient, penalty on the squares of the kernels.
+#: Learning rate of new layers, largest norm of a gradient, penalty on half the squares of kernels.
 RATE, CLIP, L2 = 0.1, 5.0, 0.001
 #: Patches of a step of a plain network, as long as there are so many clips.
 BATCH = 32
-#: Patches of a class in the support, and in the queries of a step.
+#: Patches of a class in the support, at most one of a clip, and in the queries of a step.
 N_SUPPORT = N_QUERIES = 5
 #: Windows of a clip that is scored, at most: evenly spread, or as many as cover it.
 MOST_WINDOWS = 8
@@ -153,6 +154,26 @@ def examples(labels, n, seed):
     )
 
 
+def support(heard, rng):
+    """Cut the patches whose mean is a prototype: one of each of up to five clips of a class.
+
+    The thesis' text says five patches even of a single clip, its code as we do.
+
+    Returns
+    -------
+    patches : torch.Tensor, (n_classes * number, n_rows, length)
+        Class after class.
+    labels : torch.Tensor of int, (n_classes * number,)
+    """
+    number = min(N_SUPPORT, int(heard.labels.bincount().min()))
+    which = [
+        rng.permutation(np.flatnonzero(heard.labels == label))[:number]
+        for label in heard.labels.unique()
+    ]
+    which = np.concatenate(which)
+    return heard.draw(which, rng), heard.labels[which]
+
+
 def of_each_class(heard, number, rng):
     """Cut patches of every class, each from a clip drawn at random.
 
@@ -197,7 +218,7 @@ def steps(model, heard, seed, n_steps, pretrained_rate=None, l2=L2):
         {
             "params": [weights],
             "lr": RATE if pretrained_rate is None or name.startswith("head") else pretrained_rate,
-            "weight_decay": 2 * l2 if weights.dim() > 1 else 0.0,  # the gradient of l2 w²
+            "weight_decay": l2 if weights.dim() > 1 else 0.0,  # the gradient of l2 w² / 2
         }
         for name, weights in model.named_parameters()
     ]
@@ -227,8 +248,8 @@ def prototypical_steps(model, heard, seed, n_steps, ready_every=None):
     """
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
-    patches, labels = of_each_class(heard, N_SUPPORT, rng)
-    by_class = patches.unflatten(0, (-1, N_SUPPORT))  # (n_classes, 5, n_rows, length)
+    patches, labels = support(heard, rng)
+    by_class = patches.unflatten(0, (int(labels.max()) + 1, -1))  # (n_classes, 5, n_rows, length)
     groups = [{"params": list(model.parameters()), "lr": RATE}]
 
     def loss():
