@@ -3,8 +3,8 @@
 What the thesis' chapter 6 says of training: plain stochastic gradient descent at a rate of 0.1,
 gradients clipped at a norm of 5, an L2 penalty of 0.001, and patches drawn at random from
 spectrograms that were computed once. Where the text is silent, the authors' code decides
-(github.com/jordipons/neural-classifiers-with-few-audio). The number of steps is fixed beforehand, since there is
-nothing on which to choose it.
+(github.com/jordipons/neural-classifiers-with-few-audio). The number of steps is fixed beforehand,
+since there is nothing on which to choose it.
 """
 
 from dataclasses import dataclass, replace
