@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 from mirdl import checkpoints, processes
 from mirdl.datasets.draws import one_seed
 from mirdl.datasets.feed import Feed, to_device
+from mirdl.datasets.frames import FRAME_TASKS, examples, targets_for
 from mirdl.datasets.pack import pack
 from mirdl.errors import MirdlError
 from mirdl.evaluation import point_metrics, window_scores
@@ -29,6 +30,8 @@ LOSSES = {
     "multilabel": F.binary_cross_entropy_with_logits,
     "multiclass": F.cross_entropy,
     "regression": F.mse_loss,
+    "frames": F.binary_cross_entropy_with_logits,
+    "frame_classes": F.cross_entropy,
 }
 PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
@@ -129,7 +132,7 @@ def fit(
     pandas.DataFrame
         The history, one row an epoch: epoch, step, train_loss, valid_loss, valid_<metric> (macro
         ROC-AUC, accuracy or R²), learning_rate, seconds. The validation loss is that of the
-        clips' averaged window scores.
+        clips' averaged window scores, or of frames.
 
     Raises
     ------
@@ -159,7 +162,7 @@ def fit(
     batch_size = min(batch_size, len(usable) // n_processes * n_processes)
     n_samples = crop_length(model, crop_seconds)
     feed = Feed(
-        *(train_audio, train.targets, batch_size, n_samples, seed),
+        *(train_audio, targets_for(model, train, n_samples), batch_size, n_samples, seed),
         *(accelerator.device, rank, n_processes),
     )
     steps_per_epoch = steps_per_epoch or feed.steps_per_lap
@@ -377,7 +380,10 @@ def _validate(network, valid, audio):
     """Return (loss, name of the metric, metric) of the clips' averaged window scores."""
     windows = window_scores(network, valid, audio=audio)
     heard, scores = windows.by_clip(valid.task)
-    targets = valid.targets[heard]
+    valid = valid.select(heard)
+    if valid.task in FRAME_TASKS:
+        valid, scores = examples(valid, scores, network.step)
+    targets = valid.targets
     metric, value = next(iter(point_metrics(scores, targets, valid.task).items()))
     scores, targets = torch.from_numpy(scores), torch.from_numpy(targets)
     if valid.task == "multilabel":

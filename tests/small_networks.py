@@ -63,5 +63,6 @@ SMALL = {
     # Framewise (lesson 18)
     "context_dnn": {"n_outputs": 5, "width": 0.125, "for_seconds": 2},
     "frame_cnn": {"n_outputs": 5, "width": 0.125, "for_seconds": 2},
+    "onset_cnn": {"n_outputs": 5, "width": 0.125, "for_seconds": 2},
     "frame_blstm": {"n_outputs": 5, "width": 0.125, "for_seconds": 2},
 }

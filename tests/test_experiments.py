@@ -13,6 +13,7 @@ from mirdl.evaluation import score, verdict
 from mirdl.experiments import (
     augmentation,
     baselines,
+    decisions_in_time,
     dense_layers,
     emotify,
     features_without_labels,
@@ -206,6 +207,7 @@ def first_seeds(*modules):
         training_choices,
         two_dimensions,
         augmentation,
+        decisions_in_time,
         shortcuts,
         how_much_data,
     ),

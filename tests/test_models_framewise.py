@@ -10,7 +10,7 @@ from torch import nn
 from mirdl import models
 from mirdl.errors import MirdlError
 
-NAMES = ["context_dnn", "frame_cnn", "frame_blstm"]
+NAMES = ["context_dnn", "frame_cnn", "onset_cnn", "frame_blstm"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -54,7 +54,9 @@ def reach(model, n_frames=301):
         ("context_dnn", {}, (7, 7)),
         ("context_dnn", {"context": 3, "hidden": [16]}, (1, 1)),
         ("frame_cnn", {"width": 0.5}, (57, 57)),
+        ("onset_cnn", {"width": 0.5}, (7, 7)),
         ("frame_blstm", {}, (150, 150)),
+        ("frame_blstm", {"bidirectional": False}, (150, 0)),
     ],
 )
 def test_a_decision_sees_the_papers_frames(name, overrides, expected):

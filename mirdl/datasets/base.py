@@ -12,7 +12,7 @@ from mirdl.errors import DataError
 from mirdl.paths import cache_folder
 
 SPLITS = ("train", "valid", "test")
-TASKS = ("multilabel", "multiclass", "regression", "frames")
+TASKS = ("multilabel", "multiclass", "regression", "frames", "frame_classes")
 COLUMNS = ("clip_id", "path", "start", "end", "split", "artist")
 
 
@@ -31,8 +31,9 @@ class Dataset:
         Name of each column of the targets, or of each class.
     targets : numpy.ndarray
         By task: "multilabel" float32 (n_clips, n_tags) of 0 and 1; "multiclass" int64 (n_clips,);
-        "regression" float32 (n_clips, n_tags); "frames" float32 (n_clips, n_tags), the share of
-        each clip's frames that carry the label (``frames`` has the labels themselves).
+        "regression" float32 (n_clips, n_tags); "frames" (any labels at every frame) and
+        "frame_classes" (one class at every frame) float32 (n_clips, n_tags), the share of each
+        clip's frames that carry the label (``frames`` has the labels themselves).
     task : str
     sample_rate : int
         In Hz; ``waveform`` resamples to it.

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from mirdl.datasets.ahead import work_ahead
+from mirdl.datasets.frames import FrameTargets
 
 #: Batches that a thread cuts ahead for a GPU whose memory does not hold the pack.
 AHEAD = 3
@@ -45,7 +46,8 @@ class Feed:
     Parameters
     ----------
     audio : Pack
-    targets : numpy.ndarray (n_clips, ...)
+    targets : numpy.ndarray (n_clips, ...) or FrameTargets
+        The second are looked up for every crop, on the processor.
     batch_size : int
         Of all processes together.
     n_samples : int
@@ -77,7 +79,8 @@ class Feed:
     ):
         self.audio, self.batch_size, self.n_samples, self.seed = audio, batch_size, n_samples, seed
         self.device, self.rank, self.n_processes = torch.device(device), rank, n_processes
-        self.targets = torch.from_numpy(targets).to(self.device)
+        framewise = isinstance(targets, FrameTargets)
+        self.targets = targets if framewise else torch.from_numpy(targets).to(self.device)
         self.usable = np.flatnonzero(audio.usable)
         self.steps_per_lap = len(self.usable) // batch_size
         copies = self.device.type == "cuda" and audio.device.type == "cpu"
@@ -101,12 +104,21 @@ class Feed:
         """
         steps = self._steps(first, last)
         cut = self._cut_ahead(steps) if self.ahead else ((c, self._cut(*s)) for c, *s in steps)
-        for clips, (crops, arrival) in cut:
+        for step, (clips, (crops, arrival)) in enumerate(cut, first):
             if arrival:  # the GPU waits for it, not the processor
                 stream = torch.cuda.current_stream(self.device)
                 stream.wait_event(arrival)
                 crops.record_stream(stream)
-            yield self.audio.to_float(crops, self.n_samples), self.targets[clips]
+            heard = self._heard(clips, step // self.steps_per_lap)
+            yield self.audio.to_float(crops, self.n_samples), heard
+
+    def _heard(self, clips, lap):
+        """Return the targets of some clips, or what is true in the frames of their crops."""
+        if not isinstance(self.targets, FrameTargets):
+            return self.targets[clips]
+        clips = clips.cpu().numpy()
+        begun = self.audio.offsets(clips, self.n_samples, self.seed, lap)
+        return self.targets.at(clips, begun[:, None] + self.targets.times).to(self.device)
 
     def _steps(self, first, last):
         """Yield (clips, starts, lengths) of each step: the clips on the device of the targets."""

@@ -80,7 +80,8 @@ def load(target="tags", unit="clip", split="artist", sample_rate=16000, root=Non
         truth = Score(folder / "annotations.jsonl.gz", target)
         shares = [truth.frames(clip, 16000)[1].mean(axis=0) for _, clip in clips.iterrows()]
         targets = np.array(shares, dtype=np.float32).reshape(len(clips), -1)
-        return Dataset(name, clips, FRAME_TAGS[target], targets, "frames", sample_rate, truth)
+        task = "frame_classes" if target == "chords" else "frames"
+        return Dataset(name, clips, FRAME_TAGS[target], targets, task, sample_rate, truth)
     if target == "tags":
         tags = [line for line in _lines(folder / "tags.txt") if line]
         targets = many_hot(split_tags(clips["tags"]), tags, folder / f"{unit}s.csv")

@@ -250,6 +250,11 @@ class Pack:
         """Return how many packed samples give ``n_samples``."""
         return -(-n_samples * self.packed_rate // self.sample_rate)
 
+    def offsets(self, indices, n_samples, seed, epoch):
+        """Return where what `crops` draws starts in its clips, in s: float64 (batch,)."""
+        starts, _ = self.spans(indices, n_samples, seed, epoch)
+        return (starts - self._at[np.asarray(indices)]) / self.packed_rate
+
     def to(self, device):
         """Return a pack that holds its clips, and no others, in the memory of a device."""
         moved = copy.copy(self)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from mirdl.datasets.frames import FRAME_TASKS, examples
 from mirdl.errors import MirdlError
 from mirdl.evaluation import metrics as m
 from mirdl.evaluation.windows import average, window_scores
@@ -110,7 +111,7 @@ def score(scores, dataset, n_bootstrap=1000, *, seed=0, skipped=(), parameters=N
     """
     scores, targets, task = np.asarray(scores, dtype=float), dataset.targets, dataset.task
     n_outputs = dataset.n_outputs
-    if task == "frames":
+    if task in FRAME_TASKS:
         raise MirdlError(f"{dataset.name}: this target is one of frames; clips have no score")
     if scores.shape != (len(dataset), n_outputs):
         expected = (len(dataset), n_outputs)
@@ -162,7 +163,9 @@ def evaluate(
     A network hears windows of ``model.n_samples`` that start at 0, hop, 2 hop, … (default hop:
     a window's length); if the last does not reach the end of the clip, one more ends with it;
     shorter clips are padded with zeros on the right. The windows' probabilities are averaged
-    per clip. A baseline (anything with ``predict``) scores clips as it likes.
+    per clip. A baseline (anything with ``predict``) scores clips as it likes. Where the truth is
+    one of frames, frames are scored in place of clips, about four a second; other metrics of
+    decisions in time are in `mirdl.evaluation.in_time`.
 
     Parameters
     ----------
@@ -190,6 +193,8 @@ def evaluate(
     windows = window_scores(model, dataset, hop, batch_size, device, audio)
     heard, scores = windows.by_clip(dataset.task, aggregate)
     dataset = dataset if len(heard) == len(dataset) else dataset.select(heard)
+    if dataset.task in FRAME_TASKS:
+        dataset, scores = examples(dataset, scores, model.step)
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return score(scores, dataset, n_bootstrap, skipped=windows.skipped, parameters=parameters)
 

@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from mirdl import processes
+from mirdl.datasets.frames import FRAME_TASKS
 from mirdl.errors import AudioError, MirdlError
 
 
@@ -44,6 +45,7 @@ def majority_vote(windows, task):
 class WindowScores:
     """The scores of every window: `scores` (n_windows, n_outputs), `clip` and `start` (n_windows,).
 
+    Those of a framewise network are (n_windows, n_outputs, n_frames), a window being a whole clip.
     `clip` is the index into the data set, `start` in samples; `skipped` lists unreadable clips.
     """
 
@@ -100,8 +102,9 @@ def window_scores(model, dataset, hop=None, batch_size=16, device=None, audio=No
     if device is not None:
         model.to(device)
     device = next((t.device for t in [*model.parameters(), *model.buffers()]), "cpu")
+    task = FRAME_TASKS.get(dataset.task, dataset.task)
     activate = {"multilabel": torch.sigmoid, "multiclass": lambda x: x.softmax(dim=1)}.get(
-        dataset.task, lambda x: x
+        task, lambda x: x
     )
     rank, n_processes = processes.place()
     scores, owners, starts, skipped = [], [], [], []
@@ -129,7 +132,8 @@ def window_scores(model, dataset, hop=None, batch_size=16, device=None, audio=No
                 except AudioError as error:
                     skipped.append(str(error))
                     continue
-                length = model.n_samples or len(waveform)
+                whole = dataset.task in FRAME_TASKS  # frames at the ends want their neighbours
+                length = len(waveform) if whole else model.n_samples or len(waveform)
                 waveform = F.pad(waveform, (0, max(length - len(waveform), 0)))
                 for start in window_starts(len(waveform), length, hop or length):
                     if len(batch) == batch_size or (batch and len(batch[0]) != length):

@@ -24,6 +24,7 @@ MODULES = (
     "augmentation",
     "few_data",
     "untrained",
+    "decisions_in_time",
     "shortcuts",
     "how_much_data",
     "emotify",

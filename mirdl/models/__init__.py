@@ -61,6 +61,7 @@ NETWORKS = {
     "prototypical": "few_shot.Prototypical",
     "context_dnn": "framewise.ContextDNN",
     "frame_cnn": "framewise.FrameCNN",
+    "onset_cnn": "framewise.OnsetCNN",
     "frame_blstm": "framewise.FrameBLSTM",
 }
 #: Where each baseline lives, a feature and a classifier: name → file and function. First those on

@@ -1,7 +1,7 @@
 """Framewise networks: a decision at every frame, for chroma, onsets, voices (lesson 18).
 
 The three structures of the tutorial for problems that vary in time (Choi et al., arXiv:1709.04396,
-section 5.7.1): dense layers on a few frames, a 2D convolutional network, a bidirectional LSTM.
+section 5.7.1): dense layers on a few frames, 2D convolutional networks, a bidirectional LSTM.
 """
 
 from functools import partial
@@ -57,8 +57,7 @@ class FrameTagger(Tagger):
     n_outputs : int
     front_end : str, dict or FrontEnd
     for_seconds : float, optional
-        Length of the crops in training and of the windows in evaluation; the network itself does
-        not depend on it. None: any.
+        Length of the crops in training; clips are scored whole. None: any.
     """
 
     any_length = True
@@ -67,10 +66,14 @@ class FrameTagger(Tagger):
     def __init__(self, n_outputs, front_end, for_seconds=None):
         super().__init__(n_outputs, front_end, for_seconds)
 
+    @property
+    def step(self):
+        """Seconds from the centre of a frame to that of the next."""
+        return self.front_end.hop_length / self.sample_rate
+
     def times(self, n_samples):
         """Return the centres in s of the frames of ``n_samples`` samples: float64 (n_frames,)."""
-        hop = self.front_end.hop_length / self.sample_rate
-        return np.arange(self.front_end.n_frames(n_samples)) * hop
+        return np.arange(self.front_end.n_frames(n_samples)) * self.step
 
 
 class ContextDNN(FrameTagger):
@@ -122,6 +125,42 @@ class ContextDNN(FrameTagger):
         x = self.front_end(audio)  # (batch, n_mels, n_frames)
         x = self.layers(x)  # (batch, 512, n_frames)
         return self.output(x)  # (batch, n_outputs, n_frames)
+
+
+class LearnedChroma(nn.Module):
+    """A trained `ContextDNN` as the front end of a network that names chords [tutorial 5.7.1].
+
+    It gives the probability of each pitch class at every frame, learns no more and drops nothing
+    out: for the network on top it is as fixed as a filter bank.
+
+    Parameters
+    ----------
+    network : ContextDNN
+        It is frozen.
+    """
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network.requires_grad_(False).eval()
+        self.sample_rate, self.hop_length = network.sample_rate, network.front_end.hop_length
+        self.n_mels, self.n_frames = network.n_outputs, network.front_end.n_frames
+
+    def forward(self, audio):
+        """Turn audio, (batch, n_samples) in [-1, 1], into (batch, 12, n_frames), float32."""
+        with torch.no_grad(), torch.autocast(audio.device.type, enabled=False):
+            return self.network(audio).sigmoid()
+
+    def train(self, mode=True):
+        """Stay in evaluation mode, whatever the network on top does."""
+        return super().train(False)
+
+    def fit_normalisation(self, batches):
+        """Return self: probabilities are not normalised."""
+        return self
+
+    def extra_repr(self):
+        """Return what a printed model shows."""
+        return f"{self.sample_rate} Hz, hop {self.hop_length}, {self.n_mels} pitch classes"
 
 
 class FrameCNN(FrameTagger):
@@ -196,6 +235,54 @@ class FrameCNN(FrameTagger):
         return x.squeeze(2)  # (batch, n_outputs, n_frames)
 
 
+class OnsetCNN(FrameTagger):
+    """Small 2D filters on 15 frames [Schlüter & Böck, ICASSP 2014: onsets; tutorial 4.4].
+
+    10 filters of 3 bands x 7 frames, 20 of 3 x 3, each layer followed by max-pooling over 3 bands,
+    then a dense layer of 256 units, on 7 frames to each side of a decision. Nothing is pooled over
+    time: an onset is a matter of one frame. So the network runs along the clip as it is, the dense
+    layer being a convolution. Each mel band is normalised; beyond the ends of the audio there are
+    zeros, the mean of the band.
+
+    The logits, (batch, n_outputs, n_frames), are one decision for each frame.
+
+    Parameters
+    ----------
+    n_outputs : int
+    front_end : str, dict or FrontEnd
+        The paper's are three spectrograms of 80 bands, with windows of 23, 46 and 93 ms, every
+        10 ms; ours is one, with windows of 32 ms every 16 ms, the frames of the truth.
+    width : float
+        Factor on filters and hidden units.
+    for_seconds : float, optional
+        As in `FrameTagger`.
+    """
+
+    def __init__(self, n_outputs=1, front_end=MEL80, width=1, for_seconds=None):
+        super().__init__(n_outputs, front_end, for_seconds)
+        bands = ((self.front_end.n_mels - 2) // 3 - 2) // 3
+        if bands < 1:
+            raise MirdlError(f"onset_cnn needs 17 mel bands, not {self.front_end.n_mels}")
+        n1, n2, n3 = scaled([10, 20, 256], width)
+        options = {"padding": "valid", "dropout": 0.5}
+        self.norm = nn.BatchNorm1d(self.front_end.n_mels, affine=False)
+        self.layers = nn.Sequential(
+            ConvBlock(1, n1, (3, 7), order="CA", **options),
+            nn.MaxPool2d((3, 1)),
+            ConvBlock(n1, n2, (3, 3), order="CA", **options),
+            nn.MaxPool2d((3, 1)),
+            ConvBlock(n2, n3, (bands, 7), order="DCA", **options),
+            nn.Dropout(0.5),
+            nn.Conv2d(n3, n_outputs, 1),
+        )
+
+    def forward(self, audio):
+        x = self.front_end(audio)  # (batch, 80, n_frames)
+        x = F.pad(self.norm(x), (7, 7))  # (batch, 80, n_frames + 14)
+        x = self.layers(x.unsqueeze(1))  # (batch, n_outputs, 1, n_frames)
+        return x.squeeze(2)  # (batch, n_outputs, n_frames)
+
+
 class FrameBLSTM(FrameTagger):
     """Bidirectional LSTMs over mel frames [Leglaive et al., ICASSP 2015: voice; tutorial 5.7.1].
 
@@ -216,6 +303,8 @@ class FrameBLSTM(FrameTagger):
         As in `FrameTagger`.
     hidden : sequence of int
         Units of each layer in each direction.
+    bidirectional : bool
+        False: every decision hears only what came before.
     """
 
     def __init__(
@@ -225,13 +314,14 @@ class FrameBLSTM(FrameTagger):
         width=1,
         for_seconds=None,
         hidden=(30, 20, 40),
+        bidirectional=True,
     ):
         super().__init__(n_outputs, front_end, for_seconds)
         hidden = scaled(hidden, width)
-        sizes = [self.front_end.n_mels, *(2 * n for n in hidden)]
+        sizes = [self.front_end.n_mels, *((1 + bidirectional) * n for n in hidden)]
         self.norm = nn.BatchNorm1d(self.front_end.n_mels, affine=False)
         self.layers = nn.ModuleList(
-            nn.LSTM(n_in, n, batch_first=True, bidirectional=True)
+            nn.LSTM(n_in, n, batch_first=True, bidirectional=bidirectional)
             for n_in, n in zip(sizes, hidden, strict=False)
         )
         self.output = nn.Linear(sizes[-1], n_outputs)
@@ -240,5 +330,5 @@ class FrameBLSTM(FrameTagger):
         x = self.norm(self.front_end(audio))  # (batch, 80, n_frames)
         x = x.transpose(1, 2)  # (batch, n_frames, 80)
         for layer in self.layers:
-            x, _ = layer(x)  # (batch, n_frames, 2 * units)
+            x, _ = layer(x)  # (batch, n_frames, 2 * units), or 1 * units in one direction
         return self.output(x).transpose(1, 2)  # (batch, n_outputs, n_frames)

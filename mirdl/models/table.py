@@ -330,5 +330,6 @@ ROWS = [
     # Framewise (lesson 18)
     Row("context_dnn", "Korzeniowski & Widmer, ISMIR 2016 (deep chroma)", None, {}, 12),
     Row("frame_cnn", "Schlüter & Grill, ISMIR 2015", None, {}, 1),
+    Row("onset_cnn", "Schlüter & Böck, ICASSP 2014", None, {}, 1),
     Row("frame_blstm", "Leglaive et al., ICASSP 2015", None, {}, 1),
 ]  # fmt: skip
