@@ -225,7 +225,7 @@ def test_clips_without_a_value_are_left_out(test_clips):
 
 
 def test_templates_know_a_triad(test_clips):
-    from mirdl.experiments.decisions_in_time import templates
+    from mirdl.experiments.in_time_baselines import templates
 
     chroma = np.zeros((1, 12, 2))
     chroma[0, [9, 0, 4], 0] = 1  # A minor
