@@ -28,6 +28,12 @@ class Verdict:
         Seeds of a and of b.
     reason : str
         Why it cannot be told, where the interval is not the reason.
+    error, degrees : float
+        Standard error of the effect and its degrees of freedom.
+    artists_share : float
+        Of the error's square, what is due to the artists of the test set; the rest is due to seeds.
+    n_artists : int
+        Of the test set.
     """
 
     text: str
@@ -40,6 +46,10 @@ class Verdict:
     margin: float
     n_seeds: tuple
     reason: str = ""
+    error: float = float("nan")
+    degrees: float = float("nan")
+    artists_share: float = float("nan")
+    n_artists: int = 0
 
     def __str__(self):
         if self.reason:
@@ -130,8 +140,15 @@ def verdict(a, b, metric=None, margin=0.0, claim="greater"):
         holds, fails = -margin < low and high < margin, low >= margin or high <= -margin
     text = "holds" if holds else "does not hold" if fails else "cannot be told"
     detectable = (t + stats.t.ppf(0.8, degrees)) * error
-    numbers = (effect, float(low), float(high), float(detectable))
-    return Verdict(text, *numbers, metric, claim, margin, n_seeds)
+    share = parts[0][0] / variance if variance > 0 else np.nan
+    return Verdict(
+        *(text, effect, float(low), float(high), float(detectable)),
+        *(metric, claim, margin, n_seeds),
+        error=float(error),
+        degrees=float(degrees),
+        artists_share=float(share),
+        n_artists=n_artists,
+    )
 
 
 def over_seeds(evaluations):

@@ -1,20 +1,35 @@
 """Lesson 23, the ledger: every system with its score, every claim with its verdict.
 
-Built from the plan and `results/` alone; what has not been run shows as missing.
+Built from the plan and `results/` alone; what has not been run shows as missing. Beside them stand
+the numbers that papers print for their claims (``printed_effects.csv``), on their own music.
 """
 
 import html
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from mirdl import paths
-from mirdl.experiments import claims, plan, store
+from mirdl.evaluation import artists_needed, p_value, power
+from mirdl.experiments import claims, plan, runner, store
 
 #: In the order of a table's columns.
 COLUMNS = ("dataset", "target", "split", "metric", "score", "interval", "chance")
 COLUMNS += ("parameters", "minutes", "seeds")
 VERDICTS = ("holds", "does not hold", "cannot be told", "missing")
+#: Start of a claim's source → the paper; the first that fits.
+PAPERS = {
+    "ours, after": "ours, after a paper",
+    "ours": "ours",
+    "thesis": "thesis",
+    "tutorial": "tutorial",
+    "slides": "slides",
+    "dieleman": "Dieleman & Schrauwen",
+    "ICASSP": "ICASSP",
+    "": "others",
+}
+PRINTED = Path(__file__).with_name("printed_effects.csv")
 
 #: A click on a column's head sorts by it, numbers as numbers; another click turns it round.
 SORT = """
@@ -37,8 +52,32 @@ th, td { padding: .25rem .6rem; }
 """
 
 
+def scores():
+    """Return every system of the plan with its score, as numbers.
+
+    Returns
+    -------
+    DataFrame
+        Index experiment, system and variant, in the order of the lessons; columns dataset, target,
+        split, and those of `mirdl.experiments.store.table` for the first metric: NaN where
+        missing.
+    """
+    planned = plan.runs()
+    about = {
+        (run.experiment, run.system, name): (run.dataset, run.target, run.split)
+        for run in planned
+        for name in run.variants
+    }
+    experiments = list(dict.fromkeys(run.experiment for run in planned))
+    tables = [store.table(experiment, planned=planned) for experiment in experiments]
+    frame = pd.concat(tables, keys=experiments, names=["experiment"])
+    where = [about[index] for index in frame.index]
+    where = pd.DataFrame(where, index=frame.index, columns=["dataset", "target", "split"])
+    return where.join(frame)
+
+
 def systems():
-    """Return every system of the plan with its score.
+    """Return every system of the plan with its score, as text.
 
     Returns
     -------
@@ -47,27 +86,122 @@ def systems():
         score (the first metric, mean ± deviation over seeds), its 95 % interval over artists,
         chance, parameters, core-minutes of one seed, seeds ("3 of 3", or "missing").
     """
-    planned = plan.runs()
-    about = {(run.experiment, run.system, name): run for run in planned for name in run.variants}
-    experiments = list(dict.fromkeys(run.experiment for run in planned))
-    tables = [store.table(experiment, planned=planned) for experiment in experiments]
-    frame = pd.concat(tables, keys=experiments, names=["experiment"])
-    rows = {index: _cells(about[index], line) for index, line in frame.iterrows()}
+    frame = scores()
+    rows = {index: _cells(line) for index, line in frame.iterrows()}
     table = pd.DataFrame.from_dict(rows, orient="index", columns=list(COLUMNS)).fillna("")
-    table.index = pd.MultiIndex.from_tuples(rows, names=["experiment", "system", "variant"])
+    table.index = frame.index
     return table
 
 
-def counts():
-    """Return how many claims of each lesson hold, do not hold, cannot be told or are missing.
+def unfinished():
+    """Return what `results/` lacks.
 
     Returns
     -------
     DataFrame
-        Index lesson, with "all" as its last line; a column for each of ``VERDICTS``.
+        Index experiment, only those that lack something; columns missing and planned: runs, and
+        minutes: of one core, for the missing ones.
     """
-    verdicts = claims.table()["verdict"].reset_index("lesson")
-    frame = pd.crosstab(verdicts["lesson"], verdicts["verdict"])
+    lines = {}
+    for run in plan.runs():
+        line = lines.setdefault(run.experiment, {"missing": 0, "planned": 0, "minutes": 0.0})
+        missing = not runner.is_finished(run)
+        line["planned"] += 1
+        line["missing"] += missing
+        line["minutes"] += missing * run.minutes
+    frame = pd.DataFrame.from_dict(
+        lines, orient="index", columns=["missing", "planned", "minutes"]
+    ).rename_axis("experiment")
+    return frame[frame["missing"] > 0]
+
+
+def paper(source):
+    """Return the paper of a claim's source, a value of ``PAPERS``."""
+    return next(name for start, name in PAPERS.items() if source.lower().startswith(start.lower()))
+
+
+def printed():
+    """Return the numbers that papers print for both sides of a claim.
+
+    Returns
+    -------
+    DataFrame
+        Index lesson and name; columns a, b, metric, where (table and data set), effect.
+    """
+    frame = pd.read_csv(PRINTED, dtype={"name": str}, index_col=["lesson", "name"])
+    return frame.assign(effect=frame["a"] - frame["b"])
+
+
+def verdicts():
+    """Return every claim with its verdict and what the test could have told, as numbers.
+
+    Returns
+    -------
+    DataFrame
+        Index lesson and name; columns paper, claim, source, a, b (experiment/system/variant), kind,
+        metric, margin, verdict (one of ``VERDICTS``), effect, low, high, detectable, artists,
+        artists_share (of the variance), p (`p_value`), needed (`artists_needed` for the effect
+        that was seen; of "equal" for none), printed (effect, where the paper prints one in this
+        metric), power and needed_printed (for that effect). NaN where missing.
+    """
+    known, lines = printed(), {}
+    for claim, found in claims.judged():
+        key = (claim.lesson, claim.name)
+        line = {
+            "paper": paper(claim.source),
+            "claim": claim.text,
+            "source": claim.source,
+            "a": "/".join(claim.a),
+            "b": "/".join(claim.b),
+            "kind": claim.kind,
+            "metric": claim.metric,
+            "margin": claim.margin,
+            "verdict": "missing",
+        }
+        if found:
+            equal = claim.kind == "equal"
+            line |= {
+                "metric": found.metric,
+                "verdict": found.text,
+                "effect": found.effect,
+                "low": found.low,
+                "high": found.high,
+                "detectable": found.detectable,
+                "artists": found.n_artists,
+                "artists_share": found.artists_share,
+                "p": p_value(found),
+                "needed": artists_needed(found, 0.0 if equal else found.effect),
+            }
+        if found and key in known.index and found.metric.startswith(known.loc[key, "metric"]):
+            effect = known.loc[key, "effect"]
+            line |= {"printed": effect, "power": power(found, effect)}
+            line["needed_printed"] = artists_needed(found, effect)
+        lines[key] = line
+    columns = ["paper", "claim", "source", "a", "b", "kind", "metric", "margin", "verdict"]
+    columns += ["effect", "low", "high", "detectable", "artists", "artists_share", "p", "needed"]
+    columns += ["printed", "power", "needed_printed"]
+    frame = pd.DataFrame.from_dict(lines, orient="index", columns=columns)
+    frame.index = pd.MultiIndex.from_tuples(lines, names=["lesson", "name"])
+    return frame
+
+
+def counts(by="lesson"):
+    """Return how many claims hold, do not hold, cannot be told or are missing.
+
+    Parameters
+    ----------
+    by : {"lesson", "paper"}
+
+    Returns
+    -------
+    DataFrame
+        Index lesson or paper, with "all" as its last line; a column for each of ``VERDICTS``.
+    """
+    found = claims.table().reset_index("lesson")
+    groups = found["lesson"] if by == "lesson" else found["source"].map(paper).rename("paper")
+    frame = pd.crosstab(groups, found["verdict"])
+    if by == "paper":
+        frame = frame.reindex([name for name in PAPERS.values() if name in frame.index])
     frame = frame.reindex(columns=list(VERDICTS), fill_value=0)
     frame.columns.name = None
     frame.loc["all"] = frame.sum()
@@ -88,8 +222,9 @@ def export(folder):
         ledger.md, ledger.html, systems.csv and claims.csv.
     """
     tables = {
-        "Verdicts": counts().reset_index(),
-        "Claims": claims.table().reset_index(),
+        "Verdicts by lesson": counts().reset_index(),
+        "Verdicts by paper": counts("paper").reset_index(),
+        "Claims": _claims().reset_index(),
         "Systems": systems().reset_index(),
     }
     written = {
@@ -104,9 +239,18 @@ def export(folder):
     return [Path(folder) / name for name in written]
 
 
-def _cells(run, line):
-    cells = {"dataset": run.dataset, "target": run.target, "split": run.split}
-    cells["seeds"] = line["seeds"]
+def _claims():
+    """Return the claims as text, with both sides, what the paper prints, and the power for that."""
+    found, table = verdicts(), claims.table()
+    table.insert(2, "a", found["a"])
+    table.insert(3, "b", found["b"])
+    for name, form in (("printed", "{:+.3f}"), ("power", "{:.2f}")):
+        table[name] = ["" if np.isnan(value) else form.format(value) for value in found[name]]
+    return table
+
+
+def _cells(line):
+    cells = {name: line[name] for name in ("dataset", "target", "split", "seeds")}
     if line["seeds"] == "missing":
         return cells
     spread = "" if pd.isna(line["deviation"]) else f" ± {line['deviation']:.3f}"
