@@ -41,6 +41,8 @@ LINES = [
     (13, "waveform_at_scale", "sample_level", "at_scale"),
     (14, "harmonic_cnn", "learned_front_ends", "harmonic_cnn"),
     (14, "sinc_net", "learned_front_ends", "sinc_net"),
+    (17, "random_vgg", "untrained", "vgg_large"),
+    (17, "random_timbral_temporal", "untrained", "timbral_temporal_large"),
 ]
 #: Columns of real music: target and metric.
 REAL = {"emotions": ("emotions", "roc_auc"), "genres": ("genre", "accuracy")}
