@@ -10,6 +10,7 @@ from mirdl import audio
 
 N_TRACKS, SECONDS, RATE = 10, 6, 16000
 TAGS = ["piano", "drums", "fast", "weird"]
+STEMS = ["lead", "accompaniment", "bass", "drums"]
 ARTISTS = ["ann", "ann", "ann", "ann", "bob", "bob", "cid", "cid", "dot", "eve"]
 SPLIT_OF = {"ann": "train", "bob": "train", "cid": "valid", "dot": "test", "eve": "test"}
 DANCES = ["tango", "", "samba", "tango", "", "samba", "tango", "samba", "tango", ""]
@@ -19,7 +20,8 @@ def make(folder):
     """Write 10 tracks of 6 s by 5 artists, each also as three clips of 2 s; return the folder."""
     (folder / "audio").mkdir(parents=True)
     rng = np.random.default_rng(0)
-    tracks, clips, annotations = [], [], []
+    (folder / "stems").mkdir()
+    tracks, clips, annotations, stems = [], [], [], []
     for i in range(N_TRACKS):
         track_id, pitch = f"{i + 1:04d}", 60 + i
         time = np.arange(SECONDS * RATE) / RATE
@@ -37,6 +39,7 @@ def make(folder):
                 "style": "ballroom" if DANCES[i] else "ambient",
                 "dance": DANCES[i],
                 "lead": ["piano", "flute"][i % 2],
+                "programs": ["lead=0:0", "lead=0:72"][i % 2] + "|bass=0:32|drums=128:0",
                 "seen_programs": i % 2 == 0,
                 "tempo": 90 + 5 * i,
                 "key": ["C major", "Eb minor", "A major"][i % 3],
@@ -64,14 +67,25 @@ def make(folder):
                 "downbeats": [0.0, 2.0, 4.0],
                 "chords": [[0, 3, "C:maj"], [3, 5, "Eb:min7"], [5, 6, "N"]],
                 "notes": {
-                    "piano": [[0.5, 1.0, pitch, 80], [2.5, 3.5, pitch + 1, 80]],
+                    "lead": [[0.5, 1.0, pitch, 80], [2.5, 3.5, pitch + 1, 80]],
                     "bass": [[0.0, 6.0, 36, 80]],
                     "drums": [[0.25, 0.3, 38, 90]],
                 },
-                "lead_part": "piano",
+                "lead_part": "lead",
                 "sections": [[0, 6, "A"]],
             }
         )
+        if SPLIT_OF[ARTISTS[i]] == "test":
+            for part, share in {
+                "lead": 0.5,
+                "accompaniment": 0.3,
+                "bass": 0.1,
+                "drums": 0.1,
+            }.items():
+                path = f"stems/{track_id}_{part}.ogg"
+                audio.write(folder / path, share * tone[2 * RATE : 4 * RATE], RATE)
+                stems.append({"track_id": track_id, "start": 2.0, "part": part, "path": path})
+    pd.DataFrame(stems).to_csv(folder / "stems.csv", index=False)
     pd.DataFrame(tracks).to_csv(folder / "tracks.csv", index=False)
     pd.DataFrame(clips).to_csv(folder / "clips.csv", index=False)
     (folder / "tags.txt").write_text("\n".join(TAGS) + "\n")

@@ -9,7 +9,7 @@ import json
 
 import numpy as np
 
-from mirdl import paths
+from mirdl import audio, paths
 from mirdl.datasets import splits
 from mirdl.datasets.base import (
     Dataset,
@@ -99,6 +99,48 @@ def load(target="tags", unit="clip", split="artist", sample_rate=16000, root=Non
         clips = clips[clips[target].notna()]
         targets, tags = class_numbers(clips[target])
     return Dataset(name, clips, tags, targets, "multiclass", sample_rate)
+
+
+def stems(sample_rate=16000, root=None):
+    """Load the parts of which the mix is known: 10 s of 24 test tracks.
+
+    Parameters
+    ----------
+    sample_rate : int
+    root : path-like, optional
+        As in `load`.
+
+    Returns
+    -------
+    dataset : Dataset
+        The clips from which the parts were taken, with their tags.
+    parts : list of dict of str to float32 array (n_samples,)
+        Of each clip: "lead", "accompaniment", "bass", "drums", after equaliser and room, at a
+        level at which their sum is nearest to the clip. It lacks the clip's saturation and noise.
+
+    Raises
+    ------
+    DataError
+        Where a table is missing or does not hold what it should.
+    """
+    folder = home("minitag", root) if root else paths.data_folder() / "minitag"
+    table = read_table(
+        folder / "stems.csv", ["track_id", "start", "part", "path"], dtype={"track_id": str}
+    )
+    dataset = load(sample_rate=sample_rate, root=root)
+    starts = table.groupby("track_id")["start"].first()
+    dataset = dataset.select(dataset.clips["track_id"].map(starts) == dataset.clips["start"])
+    parts = []
+    for i, clip in dataset.clips.iterrows():
+        own = table[table["track_id"] == clip["track_id"]]
+        seconds = clip["end"] - clip["start"]
+        heard = [audio.load(folder / path, sample_rate, end=seconds) for path in own["path"]]
+        n_samples = round(seconds * sample_rate)
+        heard = [np.pad(x, (0, max(0, n_samples - len(x))))[:n_samples] for x in heard]
+        whole, mix = dataset.waveform(i)[:n_samples], sum(heard)
+        gain = np.float32((whole @ mix) / (mix @ mix))
+        parts.append({part: gain * x for part, x in zip(own["part"], heard, strict=True)})
+    return dataset, parts
 
 
 def _lines(path):
