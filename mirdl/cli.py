@@ -7,7 +7,16 @@ import shlex
 import sys
 
 from mirdl import paths, processes
-from mirdl.commands import data, installation, ledger, pipeline, tagging, training, zoo
+from mirdl.commands import (
+    data,
+    explaining,
+    installation,
+    ledger,
+    pipeline,
+    tagging,
+    training,
+    zoo,
+)
 from mirdl.errors import MirdlError
 
 
@@ -112,6 +121,15 @@ def parser():
     command.add_argument("--hop", type=float, default=1.0, help="seconds between windows (1)")
     command.add_argument("--plot", metavar="PNG", help="draw the tags over time")
     command.add_argument("--csv", action="store_true", help="print CSV")
+
+    command = _add(group, "explain", explaining.explain, "a page on what a network hears in a file")
+    command.add_argument("file", metavar="FILE", help="MP3, Ogg, FLAC or WAV")
+    command.add_argument("--page", metavar="HTML", help="where to (FILE_explained.html, here)")
+    command.add_argument(
+        "--model", default=paths.TAGGER, metavar="WEIGHTS", help="a model.safetensors"
+    )
+    command.add_argument("--pictures", type=int, default=3, help="tags that are looked into (3)")
+    command.add_argument("--hop", type=float, default=1.0, help="seconds between windows (1)")
 
     command = _add(group, "models", zoo.list_models, "list the models and their sizes")
     command.add_argument("names", nargs="*", metavar="NAME", help="only these")

@@ -14,19 +14,21 @@ from mirdl.errors import AudioError
 SECONDS = 10.0
 
 
-def listen(waveform, sample_rate=16_000, title=None, normalise=False):
+def listen(waveform, sample_rate=16_000, title=None, normalise=False, seconds=SECONDS):
     """Return an audio player for the last line of a notebook cell.
 
     Parameters
     ----------
     waveform : numpy.ndarray or torch.Tensor, float (n_samples,)
-        Only the first 10 s are heard. Where it overshoots [-1, 1] it is turned down.
+        Where it overshoots [-1, 1] it is turned down.
     sample_rate : int
         In Hz; one that MP3 knows (8,000 to 48,000), else it is resampled to 44.1 kHz.
     title : str, optional
         A line above the player.
     normalise : bool
         Bring the peak to 0.9, for quiet sounds such as a filter's response.
+    seconds : float
+        No more than the first so many are heard.
 
     Returns
     -------
@@ -42,7 +44,7 @@ def listen(waveform, sample_rate=16_000, title=None, normalise=False):
     samples = np.asarray(waveform, dtype=np.float32)
     if samples.ndim != 1:
         raise AudioError(name, f"one channel wanted, (n_samples,), not shape {samples.shape}")
-    samples = samples[: round(SECONDS * sample_rate)]
+    samples = samples[: round(seconds * sample_rate)]
     audio.check(samples, name)
     peak = np.abs(samples).max()
     if normalise or peak > 1:

@@ -42,7 +42,7 @@ def use_style():
     if get_ipython():
         plt.switch_backend(plt.get_backend())  # now: it sets a formatter of its own
         formatters = get_ipython().display_formatter.formatters
-        formatters["image/png"].for_type(plt.Figure, _few_colours)
+        formatters["image/png"].for_type(plt.Figure, few_colours)
 
 
 def plot_waveform(waveform, sample_rate=16_000, ax=None, title=None):
@@ -124,6 +124,31 @@ def plot_spectrogram(
     ax.minorticks_off()
     if unit:
         ax.figure.colorbar(mesh, ax=ax, label=unit, pad=0.01)
+    return ax
+
+
+def plot_attribution(values, sample_rate=16_000, hop_length=256, ax=None, title=None):
+    """Draw what every cell of a mel spectrogram adds to an output: red for, blue against.
+
+    Parameters
+    ----------
+    values : array, float (n_mels, n_frames)
+        From `mirdl.explain.integrated_gradients`, in logits.
+    sample_rate, hop_length : int
+        In Hz, in samples.
+    ax : matplotlib Axes, optional
+    title : str, optional
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    values = np.asarray(values)
+    ax = plot_spectrogram(values, sample_rate, hop_length, ax=ax, title=title)
+    most = max(np.quantile(np.abs(values), 0.998), 1e-12)  # a few cells would hide all others
+    mesh = ax.collections[0]
+    mesh.set(cmap="RdBu_r", clim=(-most, most))
+    ax.figure.colorbar(mesh, ax=ax, label="logits a cell", pad=0.01)
     return ax
 
 
@@ -251,7 +276,7 @@ def _axes(ax, title, size=None):
     return ax
 
 
-def _few_colours(figure):
+def few_colours(figure):
     """Return a figure as PNG (bytes) with a palette of 128 colours."""
     drawn, stored = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", bbox_inches="tight")

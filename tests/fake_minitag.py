@@ -39,7 +39,7 @@ def make(folder):
                 "style": "ballroom" if DANCES[i] else "ambient",
                 "dance": DANCES[i],
                 "lead": ["piano", "flute"][i % 2],
-                "programs": ["lead=0:0", "lead=0:72"][i % 2] + "|bass=0:32|drums=128:0",
+                "programs": f"lead=0:{72 if i % 3 else 0}|bass=0:32|drums=128:0",
                 "seen_programs": i % 2 == 0,
                 "tempo": 90 + 5 * i,
                 "key": ["C major", "Eb minor", "A major"][i % 3],

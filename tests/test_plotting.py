@@ -123,11 +123,11 @@ def test_confusion():
 
 def test_stored_figures_have_a_palette_and_look_the_same(rng):
     ax = plot_spectrogram(rng.random((96, 300)), unit="dB")
-    stored = Image.open(io.BytesIO(plotting._few_colours(ax.figure)))
+    stored = Image.open(io.BytesIO(plotting.few_colours(ax.figure)))
     whole = io.BytesIO()
     ax.figure.savefig(whole, format="png", bbox_inches="tight")
     original = Image.open(whole)
     assert (stored.mode, stored.size) == ("P", original.size)
     difference = np.subtract(stored.convert("RGB"), original.convert("RGB"), dtype=float)
     assert np.abs(difference).mean() < 2  # of 255
-    assert len(plotting._few_colours(ax.figure)) < whole.tell() / 2
+    assert len(plotting.few_colours(ax.figure)) < whole.tell() / 2

@@ -134,7 +134,7 @@ def test_readme_names_only_commands_that_exist():
 
 
 @pytest.mark.parametrize(
-    "command", ["train", "evaluate", "pipeline", "tag", "models", "data", "doctor"]
+    "command", ["train", "evaluate", "pipeline", "tag", "explain", "models", "data", "doctor"]
 )
 def test_readme_shows_every_command_of_the_command_line(command):
     assert f"mirdl {command}" in (ROOT / "README.md").read_text(encoding="utf-8")

@@ -217,9 +217,11 @@ def pointing(seed, settings, part="lead"):
         if tag is None:
             continue
         start = louder_half(parts[i][part], model.n_samples)
-        window = slice(start, start + model.n_samples)
-        whole = as_packed(sum(parts[i].values())[window])
-        mine = own_cells(model.front_end, parts[i][part][window], whole - parts[i][part][window])
+        alone, whole = (
+            explain.window_at(model, heard, start / model.sample_rate)
+            for heard in (parts[i][part], as_packed(sum(parts[i].values())))
+        )
+        mine = own_cells(model.front_end, alone, whole - alone)
         credit = credited(model, untrained, whole, model.tags.index(tag))
         for method, cells in credit.items():
             shares[method][i] = cells[mine].sum() / cells.sum() if cells.sum() > 0 else np.nan

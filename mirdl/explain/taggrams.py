@@ -75,3 +75,22 @@ def top_tags(probabilities, tags, n=5):
     """
     mean = np.asarray(probabilities).mean(axis=0)
     return [(tags[k], float(mean[k])) for k in np.argsort(-mean, kind="stable")[:n]]
+
+
+def window_at(model, waveform, start):
+    """Return the window of a network that starts at a time, zeros behind a recording's end.
+
+    Parameters
+    ----------
+    model : Tagger
+    waveform : array (n_samples,)
+    start : float
+        In seconds.
+
+    Returns
+    -------
+    array (model.n_samples,)
+    """
+    first = round(start * model.sample_rate)
+    window = waveform[first : first + model.n_samples]
+    return np.pad(window, (0, model.n_samples - len(window)))
