@@ -1,4 +1,4 @@
-"""Hear a waveform in a notebook: a player of at most 10 s, small and the same at every run."""
+"""Hear a waveform in a notebook: a player of 10 s or less, small and the same at every run."""
 
 import base64
 import html

@@ -38,6 +38,7 @@ def test_at_most_ten_seconds_and_small(rng):
     player = listen(0.2 * rng.standard_normal(25 * RATE))
     decoded, _ = heard(player)
     assert len(decoded) == 10 * RATE
+    assert listen(tone(12), seconds=11).seconds == 11
     assert len(player._repr_html_()) < 90_000  # white noise is the worst; a WAV has 430,000
 
 

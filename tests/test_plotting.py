@@ -131,3 +131,10 @@ def test_stored_figures_have_a_palette_and_look_the_same(rng):
     difference = np.subtract(stored.convert("RGB"), original.convert("RGB"), dtype=float)
     assert np.abs(difference).mean() < 2  # of 255
     assert len(plotting.few_colours(ax.figure)) < whole.tell() / 2
+
+
+def test_attributions_are_drawn_with_zero_in_the_middle():
+    ax = plotting.plot_attribution(np.linspace(-1, 2, 200).reshape(10, 20))
+    low, high = ax.collections[0].get_clim()
+    assert high == -low == pytest.approx(2, abs=0.05)
+    assert plotting.plot_attribution(np.zeros((10, 20))).collections[0].get_clim()[1] > 0

@@ -52,7 +52,11 @@ def heard_through(front_end, waveform, mask):
     array, float32 (n_samples,)
     """
     bank = front_end.mel_bank  # (n_bins, n_mels)
-    weights = bank @ torch.as_tensor(mask) / bank.sum(dim=1, keepdim=True).clamp(min=1e-10)
+    weights = (
+        bank
+        @ torch.as_tensor(mask, dtype=torch.float32)
+        / bank.sum(dim=1, keepdim=True).clamp(min=1e-10)
+    )
     window = front_end.window
     setting = (front_end.n_fft, front_end.hop_length, len(window), window)
     samples = torch.as_tensor(waveform, dtype=torch.float32)

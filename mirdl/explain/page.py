@@ -142,10 +142,12 @@ def _table(model, starts, probabilities):
     for tag, mean in top_tags(probabilities, model.tags, len(model.tags)):
         column = probabilities[:, model.tags.index(tag)]
         start = starts[column.argmax()]
-        where = (
-            f'<button data-start="{start:.2f}" data-end="{start + length:.2f}">'
-            f"&#9654; {_clock(start)}</button>"
-        )
+        where = _clock(start)
+        if start < PLAYER_SECONDS:
+            end = start + length
+            where = (
+                f'<button data-start="{start:.2f}" data-end="{end:.2f}">&#9654; {where}</button>'
+            )
         rows.append(
             f'<tr><td>{_escaped(tag)}<td class="number">{mean:.2f}'
             f'<td><div class="bar" style="width: {200 * mean:.0f}px"></div>'
