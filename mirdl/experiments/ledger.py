@@ -20,35 +20,39 @@ COLUMNS += ("parameters", "minutes", "seeds")
 VERDICTS = ("holds", "does not hold", "cannot be told", "missing")
 #: Start of a claim's source → the paper; the first that fits.
 PAPERS = {
-    "ours, after": "ours, after a paper",
-    "ours": "ours",
     "thesis": "thesis",
     "tutorial": "tutorial",
     "slides": "slides",
     "dieleman": "Dieleman & Schrauwen",
     "ICASSP": "ICASSP",
+    "ours, after": "ours, after a paper",
+    "ours": "ours",
     "": "others",
 }
 PRINTED = Path(__file__).with_name("printed_effects.csv")
 
-#: A click on a column's head sorts by it, numbers as numbers; another click turns it round.
+#: A click on a column's head sorts by it, numbers as numbers, what is missing last; another click
+#: turns it round.
 SORT = """
 document.querySelectorAll("th").forEach(head => head.addEventListener("click", () => {
   const body = head.closest("table").tBodies[0];
   const up = head.dataset.up = head.dataset.up === "1" ? "0" : "1";
   const key = row => row.cells[head.cellIndex].textContent;
   const order = new Intl.Collator(undefined, {numeric: true}).compare;
-  const compare = (a, b) => parseFloat(a) - parseFloat(b) || order(a, b);
-  [...body.rows].sort((a, b) => compare(key(a), key(b)) * (up === "1" ? 1 : -1))
+  const turn = up === "1" ? 1 : -1;
+  const compare = (a, b) => (a === "") - (b === "")
+    || turn * (parseFloat(a) - parseFloat(b) || order(a, b));
+  [...body.rows].sort((a, b) => compare(key(a), key(b)))
     .forEach(row => body.append(row));
 }));
 """
 STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; }
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 100rem; }
 table { border-collapse: collapse; margin: 1rem 0 3rem; }
 th { cursor: pointer; text-align: left; border-bottom: 2px solid; }
 td { border-bottom: 1px solid #ddd; vertical-align: top; }
 th, td { padding: .25rem .6rem; }
+td { max-width: 22rem; overflow-wrap: anywhere; }
 """
 
 
@@ -240,13 +244,11 @@ def export(folder):
 
 
 def _claims():
-    """Return the claims as text, with both sides, what the paper prints, and the power for that."""
+    """Return the claims as text, with what the paper prints, the power for that, and both sides."""
     found, table = verdicts(), claims.table()
-    table.insert(2, "a", found["a"])
-    table.insert(3, "b", found["b"])
     for name, form in (("printed", "{:+.3f}"), ("power", "{:.2f}")):
         table[name] = ["" if np.isnan(value) else form.format(value) for value in found[name]]
-    return table
+    return table.join(found[["a", "b"]])
 
 
 def _cells(line):
