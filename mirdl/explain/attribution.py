@@ -5,11 +5,20 @@ a frame that can be looked at, and be heard (`mirdl.explain.auralisation`).
 """
 
 import copy
+import warnings
 
 import torch
 
 from mirdl.errors import MirdlError
 from mirdl.features import FrontEnd
+
+
+def captum():
+    """Import captum's methods: a second, and in a notebook a warning about progress bars."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from captum import attr
+    return attr
 
 
 def behind_front_end(model):
@@ -78,9 +87,7 @@ def saliency(model, waveform, output):
     array, float32 (n_mels, n_frames)
         With its sign; a picture of saliency shows its magnitude.
     """
-    from captum.attr import Saliency  # imports matplotlib
-
-    method = Saliency(behind_front_end(model))
+    method = captum().Saliency(behind_front_end(model))
     found = method.attribute(spectrogram(model, waveform).requires_grad_(), output, abs=False)
     return found.detach()[0].numpy()
 
@@ -107,9 +114,7 @@ def integrated_gradients(model, waveform, output, n_steps=32, batch_size=4):
     array, float32 (n_mels, n_frames)
         In logits: positive where sound speaks for the tag.
     """
-    from captum.attr import IntegratedGradients
-
-    method = IntegratedGradients(behind_front_end(model))
+    method = captum().IntegratedGradients(behind_front_end(model))
     found = method.attribute(
         spectrogram(model, waveform),
         silence(model, len(waveform)),

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mirdl.explain.attribution import behind_front_end, spectrogram
+from mirdl.explain.attribution import behind_front_end, captum, spectrogram
 
 
 def as_mask(picture, quantile=0.99):
@@ -113,12 +113,10 @@ def deconvolution(model, waveform, layer, channel):
     array, float32 (n_mels, n_frames)
         Positive where more would excite the map, negative where less would.
     """
-    from captum.attr import Deconvolution  # imports matplotlib
-
     energy = MapEnergy(behind_front_end(model), layer)
     with warnings.catch_warnings():  # captum tells that it sets hooks, and takes them away
         warnings.simplefilter("ignore", UserWarning)
-        found = Deconvolution(energy).attribute(spectrogram(model, waveform), channel)
+        found = captum().Deconvolution(energy).attribute(spectrogram(model, waveform), channel)
     return found.detach()[0].numpy()
 
 
