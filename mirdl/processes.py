@@ -36,6 +36,35 @@ def use_cpu(device):
     return device == "cpu" or (started() > 1 and not torch.cuda.is_available())
 
 
+def accelerator(precision, device):
+    """Make an Accelerator; an earlier one in this process may have had another precision.
+
+    Parameters
+    ----------
+    precision : {"no", "bf16", "fp16"}
+    device : {None, "cpu"}
+
+    Raises
+    ------
+    MirdlError
+        If the precision cannot be had here.
+    """
+    import torch
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+    from accelerate.utils import InitProcessGroupKwargs
+
+    AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
+    try:
+        return Accelerator(
+            mixed_precision=precision,
+            cpu=use_cpu(device),
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
+        )
+    except ValueError as error:
+        raise MirdlError(f"precision {precision!r} cannot be used here: {error}") from error
+
+
 def join(device=None):
     """Meet the processes that were started with this one, and return the device to work on.
 

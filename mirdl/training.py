@@ -11,9 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
+from accelerate.utils import broadcast_object_list
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
@@ -60,6 +58,7 @@ def fit(
     best_by="metric",
     patience=None,
     augment=None,
+    objective=None,
     normalise=True,
     pack_rate=None,
     compile=False,
@@ -111,6 +110,10 @@ def fit(
     augment : callable, optional
         ``augment(audio, targets, generator)`` returns what is heard in place of a batch of crops,
         and its targets (`mirdl.augment`). The generator is seeded at every step.
+    objective : optional
+        What is learnt in place of the targets, as `mirdl.models.contrastive.Pairs`: ``views``
+        crops of every clip, a batch of each one after the other; ``loss(outputs, targets)``; and
+        ``validate(model, valid, audio)``, which returns (loss, name of a metric, metric).
     normalise : bool
         Whether to fit mean and deviation of a front end that normalises, on the training clips.
         False for a network that has been trained before.
@@ -141,11 +144,11 @@ def fit(
     CheckpointError
         If `folder` holds a damaged state, or that of another run.
     """
-    _check(model, train, valid, optimizer, schedule, precision, best_by)
+    _check(model, train, valid, optimizer, schedule, precision, best_by, objective)
     for name, value in (("n_steps", n_steps), ("n_epochs", n_epochs), ("batch_size", batch_size)):
         if value is not None and value < 1:
             raise MirdlError(f"{name} must be at least 1, not {value}")
-    accelerator = _accelerator(precision, device)
+    accelerator = processes.accelerator(PRECISIONS[precision], device)
     rank, n_processes = accelerator.process_index, accelerator.num_processes
     if batch_size % n_processes:
         raise MirdlError(f"a batch of {batch_size} cannot be shared by {n_processes} processes")
@@ -164,6 +167,7 @@ def fit(
     feed = Feed(
         *(train_audio, targets_for(model, train, n_samples), batch_size, n_samples, seed),
         *(accelerator.device, rank, n_processes),
+        views=objective.views if objective else 1,
     )
     steps_per_epoch = steps_per_epoch or feed.steps_per_lap
     n_steps = n_steps or n_epochs * steps_per_epoch
@@ -176,7 +180,9 @@ def fit(
         optimizer, parameters, learning_rate, momentum, weight_decay, decay_kernels_only, fused
     )
     rates = make_schedule(schedule, updates, n_steps, plateau_epochs)
-    loss_of = LOSSES[train.task]
+    loss_of, validate = LOSSES.get(train.task), _validate
+    if objective:
+        loss_of, validate = objective.loss, objective.validate
 
     # Where the run stands: at its start, or where an earlier call was interrupted.
     settings = {
@@ -202,6 +208,7 @@ def fit(
         "best_by": best_by,
         "patience": patience,
         "augment": _described(augment),
+        "objective": objective and as_text(objective),
         "normalise": normalise,
         "pack_rate": pack_rate,
         "compile": compile or None,
@@ -264,7 +271,7 @@ def fit(
             # Each process scores its share of the validation clips; all hear what the first one
             # makes of the scores, and draw the same conclusions.
             processes.same_buffers(model)
-            result = _validate(accelerator.unwrap_model(network), valid, valid_audio)
+            result = validate(accelerator.unwrap_model(network), valid, valid_audio)
             valid_loss, metric, score = broadcast_object_list([result])[0]
             if schedule == "plateau":
                 rates.step(valid_loss)
@@ -303,7 +310,7 @@ def fit(
     return pd.DataFrame(history)
 
 
-def _check(model, train, valid, optimizer, schedule, precision, best_by):
+def _check(model, train, valid, optimizer, schedule, precision, best_by, objective):
     for name, value, choices in (
         ("optimizer", optimizer, OPTIMIZERS),
         ("schedule", None if callable(schedule) else schedule, SCHEDULES),
@@ -313,31 +320,18 @@ def _check(model, train, valid, optimizer, schedule, precision, best_by):
         if value not in choices:
             raise MirdlError(f"no {name} {value!r}; choose from {', '.join(map(str, choices))}")
     for dataset in (train, valid):
-        if dataset.task not in LOSSES:
+        if objective is None and dataset.task not in LOSSES:
             raise MirdlError(f"{dataset.name}: fit has no loss for the task {dataset.task!r}")
         if dataset.sample_rate != model.sample_rate:
             raise MirdlError(
                 f"{dataset.name} is at {dataset.sample_rate} Hz, the network listens at"
                 f" {model.sample_rate} Hz: load the data set with that sample_rate"
             )
-        if dataset.n_outputs != model.n_outputs:
+        if objective is None and dataset.n_outputs != model.n_outputs:
             raise MirdlError(
                 f"{dataset.name} has {dataset.n_outputs} tags, the network {model.n_outputs}"
                 " outputs: build it with n_outputs=dataset.n_outputs"
             )
-
-
-def _accelerator(precision, device):
-    """Make an Accelerator; an earlier one in this process may have had another precision."""
-    AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
-    try:
-        return Accelerator(
-            mixed_precision=PRECISIONS[precision],
-            cpu=processes.use_cpu(device),
-            kwargs_handlers=[InitProcessGroupKwargs(timeout=processes.PATIENCE)],
-        )
-    except ValueError as error:
-        raise MirdlError(f"precision {precision!r} cannot be used here: {error}") from error
 
 
 def _compiled(network, model, mode):
@@ -363,9 +357,14 @@ def _rank(best_by, score, loss):
     return (score, -loss) if best_by == "metric" else (-loss, score)
 
 
+def as_text(option):
+    """Return an option as text, functions in it without their addresses."""
+    return re.sub(" at 0x[0-9a-f]+", "", repr(option))
+
+
 def _described(option):
-    """Return an option as the state of a run keeps it: a function as text, without its address."""
-    return re.sub(" at 0x[0-9a-f]+", "", repr(option)) if callable(option) else option
+    """Return an option as the state of a run keeps it."""
+    return as_text(option) if callable(option) else option
 
 
 def _fit_normalisation(model, audio, usable, n_samples, seed):

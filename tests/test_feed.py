@@ -101,6 +101,21 @@ def broken(audio, n_good, error, monkeypatch):
     return audio
 
 
+@pytest.mark.parametrize("n_samples", [6_000, 30_000])  # shorter and longer than the clips
+@pytest.mark.parametrize("rank", [0, 1])
+def test_two_views_are_two_epochs_of_the_same_clips(audio, dataset, n_samples, rank):
+    places = {"rank": rank, "n_processes": 2, "views": 2}
+    batches = list(Feed(audio, dataset.targets, BATCH, n_samples, SEED, **places).batches(0, 8))
+    for step in (0, 7):
+        lap, position = divmod(step, len(dataset) // BATCH)
+        order = np.random.default_rng([SEED, lap]).permutation(len(dataset))
+        clips = order[position * BATCH :][:BATCH][rank::2]
+        views = [audio.crops(clips, n_samples, SEED, epoch) for epoch in (2 * lap, 2 * lap + 1)]
+        crops, targets = batches[step]
+        assert torch.equal(crops, torch.cat(views))
+        assert torch.equal(targets, torch.from_numpy(dataset.targets)[np.tile(clips, 2)])
+
+
 def test_the_error_of_the_thread_arrives_at_its_step(audio, dataset, monkeypatch):
     audio = broken(audio, 5, OSError("disk gone"), monkeypatch)
     batches, before = Feed(audio, dataset.targets, 4, 100, SEED, ahead=2).batches(0, 9), threads()

@@ -1,5 +1,8 @@
 """Contrastive learning: the loss by hand, the embedding, the probe."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +11,18 @@ from tones import tones
 from torch import nn
 
 from mirdl import models
-from mirdl.errors import MirdlError
-from mirdl.models.contrastive import Contrastive, Embedding, embeddings, linear_probe, nt_xent
+from mirdl.augment import Gain
+from mirdl.datasets.pack import pack
+from mirdl.errors import CheckpointError, MirdlError
+from mirdl.models.contrastive import (
+    Contrastive,
+    Embedding,
+    Pairs,
+    embeddings,
+    linear_probe,
+    nt_xent,
+)
+from mirdl.training import fit
 
 SMALL = {"n_outputs": 3, "front_end": "mel40", "width": 0.125, "for_seconds": 1}
 
@@ -71,53 +84,85 @@ def test_networks_without_a_last_dense_layer_are_told():
         Embedding(framewise)(torch.zeros(2, framewise.n_samples))
 
 
-def test_training_brings_pairs_together():
+def pre_train(dataset, model, seed=0, **options):
+    """Learn pairs briefly; return the history."""
+    parts = dataset.subset("train"), dataset.subset("valid")
+    options = {"objective": Pairs(), "batch_size": 8, "best_by": "loss", "device": "cpu"} | options
+    return fit(model, *parts, seed=seed, progress=False, **options)
+
+
+def equal(histories, models):
+    a, b = (history.drop(columns="seconds") for history in histories)
+    a_weights, b_weights = (model.state_dict().values() for model in models)
+    same = all(torch.equal(x, y) for x, y in zip(a_weights, b_weights, strict=True))
+    return a.equals(b) and same
+
+
+def test_pairs_are_learnt_and_the_last_layer_is_left(tmp_path):
+    dataset = tones(tmp_path, n_clips=60)
     model = Contrastive(network(), projection=8)
-    generator = torch.Generator().manual_seed(0)
-    seconds = torch.arange(model.n_samples) / model.sample_rate
-    pitches = 200 * 2 ** torch.arange(0, 4, 0.5)
-    tracks = 0.3 * torch.sin(2 * torch.pi * pitches[:, None] * seconds)
-
-    def view():
-        return tracks + 0.02 * torch.randn(tracks.shape, generator=generator)
-
     before = {name: p.clone() for name, p in model.named_parameters()}
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    losses = []
-    for _ in range(20):
-        loss = model(view(), view())
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert losses[0] > losses[-1] + 0.1
+    history = pre_train(dataset, model, n_epochs=6, augment=Gain(), learning_rate=3e-3)
+    assert list(history)[2:5] == ["train_loss", "valid_loss", "valid_pair_accuracy"]
+    assert history["train_loss"].iloc[-1] < history["train_loss"].iloc[0] - 0.1
+    assert history["valid_loss"].min() < history["valid_loss"].iloc[0]
     unmoved = [name for name, p in model.named_parameters() if torch.equal(p, before[name])]
     assert unmoved == [f"embedding.network.head.2.{kind}" for kind in ("weight", "bias")]
 
 
-def test_augmentation_is_for_training():
-    heard = []
-
-    def louder(audio):
-        heard.append(audio.shape)
-        return 2 * audio
-
-    model = Contrastive(network(), projection=nn.Identity(), augment=louder)
-    crops = 0.1 * torch.randn(3, model.n_samples)
-    model.eval()(crops, crops)
-    assert heard == []
-    model.train()(crops, crops)
-    assert heard == [crops.shape] * 2
+def test_labels_are_not_looked_at(tmp_path):
+    dataset = tones(tmp_path)
+    blind = replace(dataset, targets=np.zeros_like(dataset.targets))
+    made = [Contrastive(network()) for _ in range(2)]
+    histories = [
+        pre_train(part, model, n_epochs=2, augment=Gain())
+        for part, model in zip((dataset, blind), made, strict=True)
+    ]
+    assert equal(histories, made)
 
 
-def test_embed_keeps_the_mode_and_leaves_dropout_out():
-    model = Contrastive(network("fcn")).train()
-    audio = 0.1 * torch.randn(3, model.n_samples)
-    first = model.embed(audio)
-    assert torch.equal(first, model.embed(audio))
-    assert model.training
-    assert not first.requires_grad
-    torch.testing.assert_close(first[:1], model.embed(audio[:1]), rtol=1e-4, atol=1e-5)
+def test_a_run_of_pairs_goes_on_where_it_was_interrupted(tmp_path, monkeypatch):
+    dataset, state = tones(tmp_path / "tones"), tmp_path / "run"
+    options = {"n_epochs": 4, "augment": Gain(), "schedule": "cosine"}
+    unbroken = network(), network()
+    models_ = [Contrastive(each) for each in unbroken]
+    whole = pre_train(dataset, models_[0], **options)
+    validate, calls = Pairs.validate, []
+
+    def interrupted(self, *arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return validate(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Pairs, "validate", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            pre_train(dataset, Contrastive(network()), folder=state, **options)
+    resumed = pre_train(dataset, models_[1], folder=state, **options)
+    assert equal([whole, resumed], models_)
+    with pytest.raises(CheckpointError, match="objective"):
+        pre_train(dataset, models_[1], folder=state, **{**options, "objective": Pairs(0.1)})
+
+
+def test_validation_by_hand(tmp_path):
+    dataset = tones(tmp_path)
+    audio, model = pack(dataset, progress=False), Contrastive(network()).eval()
+    crops = [audio.crops(range(24), model.n_samples, 0, view) for view in (0, 1)]
+    a, b = (nn.functional.normalize(model(view).detach()) for view in crops)
+    both = torch.cat([a, b])
+    nearest = [(both @ v).argsort(descending=True)[1] for v in both]  # the first is itself
+    right = np.mean([int(j) == (i + 24) % 48 for i, j in enumerate(nearest)])
+    loss, name, accuracy = Pairs(0.2).validate(model, dataset, audio)
+    assert (name, accuracy) == ("pair_accuracy", pytest.approx(right))
+    assert loss == pytest.approx(nt_xent(a, b, 0.2).item(), rel=1e-4)
+
+
+def test_a_network_of_any_length_is_told():
+    model = network()
+    model.n_samples = None
+    with pytest.raises(MirdlError, match="for_seconds"):
+        Contrastive(model)
 
 
 def test_vectors_of_clips_are_means_over_windows(tmp_path):
@@ -128,8 +173,22 @@ def test_vectors_of_clips_are_means_over_windows(tmp_path):
     windows = torch.from_numpy(dataset.waveform(1))[: 2 * model.n_samples].reshape(2, -1)
     expected = Embedding(model.eval())(windows).mean(dim=0).detach().numpy()
     np.testing.assert_allclose(rows[1][0], expected, rtol=1e-4, atol=1e-5)
-    longer = network("fcn", for_seconds=2)  # padded
-    assert embeddings(dataset, longer)[0].shape == (1, Embedding(longer).n_values)
+    longer = network("fcn", for_seconds=2).eval()  # the clip is repeated
+    waveform = torch.from_numpy(dataset.waveform(0)).repeat(2)[None, : longer.n_samples]
+    expected = Embedding(longer)(waveform).detach().numpy()
+    np.testing.assert_allclose(embeddings(dataset, longer)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_packed_clips_have_about_the_same_vectors(tmp_path):
+    dataset = tones(tmp_path, n_clips=4)
+    model, audio = network(), pack(dataset, progress=False)
+    rows, packed = (np.concatenate(embeddings(dataset, model, a)) for a in (None, audio))
+    np.testing.assert_allclose(rows, packed, atol=0.01 * np.abs(rows).max())
+    assert model.training
+    Path(dataset.clips["path"][2]).write_bytes(b"")
+    with pytest.warns(UserWarning, match="1 clips skipped"):
+        found = embeddings(dataset, model, pack(dataset, progress=False))
+    assert [len(row) for row in found] == [1, 1, 0, 1]
 
 
 def test_a_probe_learns_tags_and_leaves_the_network_alone(tmp_path):

@@ -40,8 +40,9 @@ class Feed:
 
     A lap is one pass over all usable clips, in an order that is a function of (seed, lap); what
     does not fill a batch is left out. Step k of a run is in lap k // steps_per_lap, and crops are
-    those of `Pack.crops` with the lap as epoch: whatever the device, the number of processes, the
-    batches ahead, or where a run goes on, step k hears the same.
+    those of `Pack.crops` with the lap as epoch; with several views a lap has as many epochs.
+    Whatever the device, the number of processes, the batches ahead, or where a run goes on, step k
+    hears the same.
 
     Parameters
     ----------
@@ -59,6 +60,9 @@ class Feed:
         Of every batch this process gets row rank, rank + n_processes, …
     ahead : int, optional
         Batches that a thread cuts ahead. Default: some where the crops must be copied to a GPU.
+    views : int
+        Crops of every clip of a batch: first one of each clip, then another of each, and so on.
+        With more than one, targets are those of clips.
 
     Attributes
     ----------
@@ -76,9 +80,11 @@ class Feed:
         rank=0,
         n_processes=1,
         ahead=None,
+        views=1,
     ):
         self.audio, self.batch_size, self.n_samples, self.seed = audio, batch_size, n_samples, seed
         self.device, self.rank, self.n_processes = torch.device(device), rank, n_processes
+        self.views = views
         framewise = isinstance(targets, FrameTargets)
         self.targets = targets if framewise else torch.from_numpy(targets).to(self.device)
         self.usable = np.flatnonzero(audio.usable)
@@ -94,8 +100,8 @@ class Feed:
 
         Yields
         ------
-        crops : torch.Tensor, float32 (batch, n_samples)
-        targets : torch.Tensor (batch, ...)
+        crops : torch.Tensor, float32 (views * batch, n_samples)
+        targets : torch.Tensor (views * batch, ...)
 
         Raises
         ------
@@ -131,12 +137,16 @@ class Feed:
             first += end - position
 
     def _lap(self, lap):
-        """Draw order and places of a lap, each (steps_per_lap, this process' share of a batch)."""
+        """Draw order and places of a lap, (steps_per_lap, views times the share of a batch)."""
         order = np.random.default_rng([self.seed, lap]).permutation(self.usable)
         clips = order[: self.steps_per_lap * self.batch_size].reshape(self.steps_per_lap, -1)
         clips = clips[:, self.rank :: self.n_processes]
-        starts, lengths = self.audio.spans(clips, self.n_samples, self.seed, lap)
-        lengths = None if lengths is None else _move(lengths, self.audio.device)
+        views = range(self.views * lap, self.views * (lap + 1))
+        drawn = [self.audio.spans(clips, self.n_samples, self.seed, view) for view in views]
+        starts, lengths = np.concatenate([starts for starts, _ in drawn], axis=1), drawn[0][1]
+        if lengths is not None:
+            lengths = _move(np.tile(lengths, self.views), self.audio.device)
+        clips = np.tile(clips, self.views)
         return _move(clips, self.device), _move(starts, self.audio.device), lengths
 
     def _cut_ahead(self, steps):

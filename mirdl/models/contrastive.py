@@ -1,8 +1,14 @@
-"""Learning without tags: two views of a clip should look alike to a network (lesson 20).
+"""Learning without tags: two crops of a track should look alike to a network (lesson 20).
 
-SimCLR [Chen et al., ICML 2020] on audio, as CLMR does [Spijkervet & Burgoyne, ISMIR 2021].
+SimCLR [Chen et al., ICML 2020] on audio, as CLMR does [Spijkervet & Burgoyne, ISMIR 2021]::
+
+    fit(Contrastive(network), train, valid, objective=Pairs(), augment=RECIPE, best_by="loss")
+
+leaves in ``network`` what was learnt; `linear_probe` asks what it is worth.
 """
 
+import math
+from dataclasses import dataclass
 from functools import partial
 from threading import Lock
 
@@ -11,9 +17,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mirdl.errors import MirdlError
+from mirdl.errors import AudioError, MirdlError
 from mirdl.models import descriptors
 from mirdl.models.baselines import Baseline, linear
+
+#: Clips are decoded by several threads, and a hook would hear what each of them sends.
+ONE_AT_A_TIME = Lock()
 
 
 def nt_xent(a, b, temperature=0.5):
@@ -29,12 +38,59 @@ def nt_xent(a, b, temperature=0.5):
     temperature : float
         CLMR takes 0.5.
     """
+    similarities, partner = _similarities(a, b)
+    return F.cross_entropy(similarities / temperature, partner)
+
+
+def _similarities(a, b):
+    """Return the cosines of 2n vectors, (2n, 2n), -inf with themselves; and each one's partner."""
     n = len(a)
     vectors = F.normalize(torch.cat([a, b]), dim=1)  # (2n, d)
-    similarities = vectors @ vectors.T / temperature  # (2n, 2n)
     itself = torch.eye(2 * n, dtype=torch.bool, device=vectors.device)
     partner = torch.arange(2 * n, device=vectors.device).roll(n)  # n, …, 2n - 1, 0, …, n - 1
-    return F.cross_entropy(similarities.masked_fill(itself, -torch.inf), partner)
+    return (vectors @ vectors.T).masked_fill(itself, -torch.inf), partner
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """What `mirdl.training.fit` learns in place of labels: which crops are of one clip.
+
+    Attributes
+    ----------
+    temperature : float
+        Of `nt_xent`.
+    views : int
+        Crops of every clip.
+    """
+
+    temperature: float = 0.5
+    views = 2
+
+    def loss(self, vectors, targets):
+        """Return the loss of vectors (2 batch, d), row i and row batch + i of one clip.
+
+        The targets are not looked at. Of several processes each tells its own clips apart.
+        """
+        return nt_xent(*vectors.chunk(2), self.temperature)
+
+    @torch.inference_mode()
+    def validate(self, network, valid, audio):
+        """Return the loss of two crops of every clip, always the same and not changed.
+
+        And "pair_accuracy", the share of crops whose partner is the nearest of all others.
+        """
+        usable = np.flatnonzero(audio.usable)
+        parts = np.array_split(usable, math.ceil(len(usable) / 64))
+        device = next(network.parameters()).device
+        network.eval()
+        views = (
+            [network(audio.crops(part, network.n_samples, 0, view).to(device)) for part in parts]
+            for view in range(self.views)
+        )
+        a, b = (torch.cat(vectors).float() for vectors in views)
+        similarities, partner = _similarities(a, b)
+        found = (similarities.argmax(dim=1) == partner).double().mean()
+        return float(nt_xent(a, b, self.temperature)), "pair_accuracy", float(found)
 
 
 class Embedding(nn.Module):
@@ -62,11 +118,15 @@ class Embedding(nn.Module):
         self.network, self.n_values = network, dense[-1].in_features
         self.sample_rate, self.n_samples = network.sample_rate, network.n_samples
 
+    @property
+    def last(self):
+        """The last dense layer of the network."""
+        return [m for m in self.network.modules() if isinstance(m, nn.Linear)][-1]
+
     def forward(self, audio):
         """Turn audio, (batch, n_samples), into vectors, (batch, n_values)."""
-        last = [m for m in self.network.modules() if isinstance(m, nn.Linear)][-1]
         seen = []
-        hook = last.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        hook = self.last.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
         try:
             self.network(audio)
         finally:
@@ -75,60 +135,77 @@ class Embedding(nn.Module):
             raise MirdlError(f"{type(self.network).__name__} decides on frames, not on clips")
         return seen[0]
 
+    @torch.inference_mode()
+    def of_clip(self, waveform):
+        """Return the mean vector of a clip's windows, float32 (n_values,).
+
+        Windows of the network's length stand side by side from the clip's start; what is left
+        over at the end is not heard. A shorter clip is repeated until it fills one.
+
+        Parameters
+        ----------
+        waveform : array or torch.Tensor, float32 (n_samples,)
+        """
+        waveform = torch.as_tensor(waveform)
+        length = self.n_samples or len(waveform)
+        waveform = waveform.repeat(math.ceil(length / len(waveform)))
+        windows = waveform[: len(waveform) // length * length].reshape(-1, length)
+        device = next(self.network.parameters()).device
+        with ONE_AT_A_TIME:
+            return self(windows.to(device)).float().mean(dim=0).cpu().numpy()
+
 
 class Contrastive(nn.Module):
-    """A network and a projection head, whose loss asks that two views of a clip agree.
+    """A network and a projection head: audio to the vectors that `Pairs` compares.
+
+    The network's last dense layer, which has no part in it, is held still.
 
     Parameters
     ----------
     network : Tagger
     projection : int or nn.Module
         Values that the head gives: a hidden layer with ReLU, then a dense one. Or a head.
-    temperature : float
-        Of `nt_xent`.
-    augment : callable, optional
-        Changes a batch of audio, (batch, n_samples), at random; each view by itself, in training
-        only.
+
+    Raises
+    ------
+    MirdlError
+        If the network takes any length, or does not end in a dense layer.
     """
 
-    def __init__(self, network, projection=128, temperature=0.5, augment=None):
+    def __init__(self, network, projection=128):
         super().__init__()
         self.embedding = Embedding(network)
+        self.embedding.last.requires_grad_(False)
         n_values = self.embedding.n_values
         if isinstance(projection, int):
             projection = nn.Sequential(
                 nn.Linear(n_values, n_values), nn.ReLU(), nn.Linear(n_values, projection)
             )
-        self.projection, self.temperature, self.augment = projection, temperature, augment
+        self.projection = projection
         self.sample_rate, self.n_samples = network.sample_rate, network.n_samples
+        if self.n_samples is None:
+            raise MirdlError("crops need a length, and this network takes any: give for_seconds")
 
-    def forward(self, view_a, view_b):
-        """Return the loss of two crops, each (batch, n_samples); row i of both from one track."""
-        if self.training and self.augment is not None:
-            view_a, view_b = self.augment(view_a), self.augment(view_b)
-        # both views in one batch, so that batch normalisation treats them alike
-        vectors = self.embedding(torch.cat([view_a, view_b]))  # (2 batch, n_values)
-        a, b = self.projection(vectors).chunk(2)  # each (batch, projection)
-        return nt_xent(a, b, self.temperature)
+    @property
+    def front_end(self):
+        """The front end of the network, whose normalisation `mirdl.training.fit` fits."""
+        return self.embedding.network.front_end
 
-    @torch.inference_mode()
-    def embed(self, audio):
-        """Return the vectors of audio, (batch, n_samples) → (batch, n_values), without the head."""
-        was = self.training
-        vectors = self.eval().embedding(audio)
-        self.train(was)
-        return vectors
+    def forward(self, audio):
+        """Turn audio, (batch, n_samples), into projected vectors, (batch, projection)."""
+        return self.projection(self.embedding(audio))
 
 
-def embeddings(dataset, network):
-    """Compute the vector of every clip: the mean over its windows.
+def embeddings(dataset, network, audio=None):
+    """Compute the vector of every clip, by `Embedding.of_clip`.
 
     Parameters
     ----------
     dataset : Dataset
     network : Tagger
-        Windows of its length stand side by side from the clip's start; what is left over at the
-        end is not heard, a clip shorter than one window is padded with zeros.
+        It hears clips in evaluation mode, and keeps the mode it was in.
+    audio : Pack, optional
+        Decoded audio of the same data set, read instead of its files.
 
     Returns
     -------
@@ -136,20 +213,23 @@ def embeddings(dataset, network):
         For each clip float32 (1, n_values); no row where the clip cannot be read, which a warning
         reports. They are not cached: networks change.
     """
-    embedding, device = Embedding(network), next(network.parameters()).device
-    was, one_at_a_time = embedding.training, Lock()  # clips are decoded by several threads
-    embedding.eval()
+    embedding, was = Embedding(network), network.training
+    network.eval()
 
-    def of_clip(waveform, _):
-        length = network.n_samples or len(waveform)
-        waveform = np.pad(waveform, (0, max(0, length - len(waveform))))
-        windows = waveform[: len(waveform) // length * length].reshape(-1, length)
-        with one_at_a_time, torch.inference_mode():
-            return embedding(torch.from_numpy(windows).to(device)).mean(dim=0).cpu().numpy()
+    def packed(i):
+        try:
+            return embedding.of_clip(audio.clip(i))[None], ""
+        except AudioError as error:
+            return np.zeros((0, embedding.n_values), np.float32), str(error)
 
-    feature = descriptors.Feature("embedding", of_clip, network.sample_rate)
-    found = descriptors.compute(dataset, feature, range(len(dataset)))
-    embedding.train(was)
+    if audio is None:
+        feature = descriptors.Feature(
+            "embedding", lambda waveform, _: embedding.of_clip(waveform), network.sample_rate
+        )
+        found = descriptors.compute(dataset, feature, range(len(dataset)))
+    else:
+        found = [packed(i) for i in range(len(dataset))]
+    network.train(was)
     return descriptors.readable(found)
 
 
