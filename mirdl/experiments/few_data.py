@@ -128,12 +128,7 @@ def task(settings, target, seed, larger=False, rendered=True):
         if larger:
             used = more.clips["artist"].isin(source().clips["artist"])
             wanted |= ~used & (more.clips["split"] != "test")
-        more = more.select(wanted.to_numpy())
-        dataset = replace(
-            dataset,
-            clips=pd.concat([dataset.clips, more.clips], ignore_index=True),
-            targets=np.concatenate([dataset.targets, more.targets]),
-        )
+        dataset = how_much_data.together(dataset, more.select(wanted.to_numpy()))
     return dataset, [(dataset.clips["split"] == "test").to_numpy()]
 
 

@@ -1,19 +1,17 @@
 """The systems of lesson 16: what each hears, and how it learns from few examples."""
 
-import hashlib
 from functools import cache
 
 import numpy as np
 import torch
-from filelock import FileLock
 from torch import nn
 
 from mirdl import datasets, features, models, published
 from mirdl.experiments import how_much_data, patches
+from mirdl.experiments.networks import kept
 from mirdl.experiments.published import weights
 from mirdl.models.descriptors import Feature, extract
 from mirdl.models.few_shot import Prototypical
-from mirdl.paths import cache_folder
 from mirdl.training import fit
 
 #: Log-mel of 16 kHz audio in place of the paper's of 44.1 kHz: 64 frames are 3 s.
@@ -102,23 +100,21 @@ def unknown(dataset):
 def pretrained(settings):
     """Return a `VGGSmall` that has learnt the tags of `source`, and hears spectrograms.
 
-    The first call trains it and keeps it in the cache; others that ask meanwhile wait.
+    The first call trains it, as `mirdl.experiments.networks.kept` says.
     """
     dataset = source()
+
+    def make():
+        torch.manual_seed(0)
+        options = {"front_end": FRONT_END, "n_frames": N_FRAMES}
+        made = models.build("vgg_small", dataset.n_outputs, **options)
+        few = dataset.select(np.arange(min(len(dataset), 50)))  # `fit` must validate once
+        training = settings.times(PRETRAINING).validating_once().training
+        fit(made, dataset, few, progress=False, **training)
+        return made
+
     about = (dataset.digest(), settings.times(PRETRAINING).training, FRONT_END, N_FRAMES)
-    name = hashlib.sha256(repr(about).encode()).hexdigest()[:16]
-    path = cache_folder() / "few_data" / f"vgg_small-{name}.safetensors"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):
-        if not path.is_file():
-            torch.manual_seed(0)
-            options = {"front_end": FRONT_END, "n_frames": N_FRAMES}
-            network = models.build("vgg_small", dataset.n_outputs, **options)
-            few = dataset.select(np.arange(min(len(dataset), 50)))  # `fit` must validate once
-            training = settings.times(PRETRAINING).validating_once().training
-            fit(network, dataset, few, progress=False, **training)
-            models.save(network, path, dataset.tags)
-    network = models.load(path)
+    network = kept("few_data/vgg_small", about, make, dataset.tags)
     network.front_end = front_end()
     return network
 

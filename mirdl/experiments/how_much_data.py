@@ -67,18 +67,27 @@ PUBLISHED = pd.DataFrame(
 )
 
 
-def rendered(target="tags"):
+def rendered(target="tags", unit="clip"):
     """Return the larger set; the first call renders it into the cache, 11 hours of audio.
 
     Another process that asks meanwhile waits. What was interrupted goes on where it was, and
-    ``mirdl data render --tracks 1272`` makes the same. The target is that of `datasets.load`.
+    ``mirdl data render --tracks 1272`` makes the same. Target and unit are as in `datasets.load`.
     """
     folder = cache_folder() / "datasets" / f"render-{N_TRACKS}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         if not (folder / "annotations.jsonl.gz").is_file():  # the table that is written last
             compose.render(folder, N_TRACKS, n_stems=0, progress=False)
-    return datasets.load("minitag", target, root=folder)
+    return datasets.load("minitag", target, unit, root=folder)
+
+
+def together(dataset, more):
+    """Return a data set that has the clips of another one besides its own."""
+    return replace(
+        dataset,
+        clips=pd.concat([dataset.clips, more.clips], ignore_index=True),
+        targets=np.concatenate([dataset.targets, more.targets]),
+    )
 
 
 def of_size(dataset, share, seed):
@@ -104,11 +113,7 @@ def of_size(dataset, share, seed):
     more = more.select(~more.clips["artist"].isin(dataset.clips["artist"]))
     artists = np.random.default_rng(seed).permutation(more.clips["artist"].unique())
     more = more.select(more.clips["artist"].isin(artists[: round((share - 1) * n_own)]))
-    return replace(
-        dataset,
-        clips=pd.concat([dataset.clips, more.clips], ignore_index=True),
-        targets=np.concatenate([dataset.targets, more.targets]),
-    )
+    return together(dataset, more)
 
 
 def point(seed, settings, name, share, times=1, **overrides):

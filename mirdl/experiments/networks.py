@@ -1,12 +1,16 @@
 """Training and scoring one network within a budget; the first networks (lessons 00, 07, 08)."""
 
+import hashlib
+
 import torch
+from filelock import FileLock
 
 from mirdl import models
 from mirdl.datasets.pack import pack
 from mirdl.evaluation import evaluate
 from mirdl.experiments.plan import Run
-from mirdl.training import fit
+from mirdl.paths import cache_folder
+from mirdl.training import as_text, fit
 
 #: Log-mel of 16 kHz audio, one for all networks whose paper has another sample rate or whose
 #: front end is not the question: only the network then differs.
@@ -106,6 +110,35 @@ def judge(model, dataset, hop=None):
     """
     test = dataset.subset("test")
     return evaluate(model, test, hop, audio=pack(test, progress=False))
+
+
+def kept(name, about, make, tags=()):
+    """Return a network that several runs need; the first call makes it and keeps it in the cache.
+
+    Others that ask meanwhile wait.
+
+    Parameters
+    ----------
+    name : str
+        Where in the cache, as "few_data/vgg_small".
+    about : object
+        All that the network depends on: a hash of its ``repr`` is part of the file's name.
+    make : callable
+        ``make()`` returns the network, built by `mirdl.models.build`.
+    tags : sequence of str
+        Names of its outputs.
+
+    Returns
+    -------
+    Tagger
+    """
+    digest = hashlib.sha256(as_text(about).encode()).hexdigest()[:16]
+    path = cache_folder() / f"{name}-{digest}.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        if not path.is_file():
+            models.save(make(), path, tags)
+    return models.load(path)
 
 
 def network(

@@ -29,6 +29,8 @@ MODULES = (
     "listening_inside",
     "mistakes",
     "shortcuts",
+    "without_tags",
+    "neighbours",
     "how_much_data",
     "emotify",
     "tagger",

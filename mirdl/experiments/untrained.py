@@ -151,12 +151,12 @@ def fitted(rows, classifier, dataset, seed=0):
     Baseline
         What it has chosen is in ``estimator.chosen``.
     """
-    look_up = partial(_look_up, rows)
-    model = Baseline(look_up, CLASSIFIERS[classifier](seed))
+    model = Baseline(partial(look_up, rows), CLASSIFIERS[classifier](seed))
     return model.fit(dataset.subset("train"), dataset.subset("valid"))
 
 
-def _look_up(rows, dataset):
+def look_up(rows, dataset):
+    """Return the features of the clips of a data set, as a `Baseline` wants them."""
     return [rows[name] for name in dataset.clips["clip_id"]]
 
 
