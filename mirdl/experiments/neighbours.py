@@ -145,7 +145,7 @@ RUNS = [
         "neighbours",
         system,
         retrieval,
-        0.2,
+        0.1,
         KINDS,
         target="style+lead",
         options={"system": system},

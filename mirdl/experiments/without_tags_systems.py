@@ -19,7 +19,7 @@ from mirdl.training import fit
 NETWORK = augmentation.NETWORK
 #: Steps of pre-training, as a share of the ladder's 1,000; and its tracks a step, as a multiple of
 #: the ladder's 16 clips.
-PRETRAINING, PAIRS = 0.5, 4
+PRETRAINING, PAIRS = 0.45, 4
 
 #: Pre-trained networks, and what differs from `pretrained`. "16_pairs" hears as many crops as the
 #: others, in four times the steps.
