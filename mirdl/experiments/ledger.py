@@ -47,12 +47,13 @@ document.querySelectorAll("th").forEach(head => head.addEventListener("click", (
 }));
 """
 STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 100rem; }
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; padding: 0 1rem; }
+body { max-width: 100rem; }
 table { border-collapse: collapse; margin: 1rem 0 3rem; }
 th { cursor: pointer; text-align: left; border-bottom: 2px solid; }
 td { border-bottom: 1px solid #ddd; vertical-align: top; }
 th, td { padding: .25rem .6rem; }
-td { max-width: 22rem; overflow-wrap: anywhere; }
+td { max-width: 22rem; }
 """
 
 
@@ -272,9 +273,15 @@ def _markdown(table):
     return "".join(f"| {' | '.join(line)} |\n" for line in cells)
 
 
+def _cell(text):
+    """Return text as HTML; the name of a run may go on in a new line after / and _."""
+    return html.escape(text).replace("/", "/<wbr>").replace("_", "_<wbr>")
+
+
 def _page(tables):
     body = "".join(
-        f"<h2>{html.escape(title)}</h2>\n{table.to_html(index=False, border=0)}\n"
+        f"<h2>{html.escape(title)}</h2>\n"
+        f"{table.astype(str).map(_cell).to_html(index=False, border=0, escape=False)}\n"
         for title, table in tables.items()
     )
     return (
