@@ -43,8 +43,8 @@ BATCHES = (
     *("none", "alone", "mixed_10", "mixed_60", "sorted_10", "sorted_60"),
     *("dealt_none", "dealt_60"),
 )
-#: Seconds between which a track of Emotify, a minute long, is heard.
-HEARD = 25, 35
+#: Seconds between which a track of Emotify is heard: most last a minute, the shortest 26 s.
+HEARD = 10, 20
 N_FOLDS = 5
 
 
