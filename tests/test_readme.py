@@ -6,7 +6,7 @@ import pytest
 
 from mirdl import paths
 from mirdl.evaluation import over_seeds
-from mirdl.experiments import store
+from mirdl.experiments import ledger, store
 
 ROWS = {
     "MFCC-120 + logistic regression": ("baselines", "logistic_regression", "tags", "roc_auc", 2),
@@ -31,3 +31,13 @@ def test_a_score_in_the_readme_is_a_stored_one(words):
     text = Path(paths.ROOT, "README.md").read_text(encoding="utf-8")
     line = next(line for line in text.splitlines() if words in line)
     assert f"{score:.{digits}f}" in line
+
+
+def test_the_verdicts_in_the_readme_are_those_of_the_ledger():
+    holds, does_not, cannot, missing = ledger.counts().loc["all"]
+    told = (
+        f"of {holds + does_not + cannot + missing} claims {holds} hold, {does_not} do not hold,"
+        f" {cannot} cannot be told"
+    )
+    text = Path(paths.ROOT, "README.md").read_text(encoding="utf-8")
+    assert told in " ".join(text.split())
